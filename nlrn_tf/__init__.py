@@ -1,0 +1,22 @@
+"""NLRN: Non-Local Recurrent Network for Image Restoration (Liu et al., NeurIPS 2018)."""
+
+import importlib
+
+_HOME_OF = {
+    "NLRNConfig": "nlrn_tf.config",
+    "NLRN": "nlrn_tf.model",
+    "load_model": "nlrn_tf.packaged",
+    "restore": "nlrn_tf.restoration",
+    "psnr": "nlrn_tf.metrics",
+    "ssim": "nlrn_tf.metrics",
+    "imresize": "nlrn_tf.data.degradations",
+}
+
+__all__ = list(_HOME_OF)
+
+
+def __getattr__(name: str):
+    # Imported on first use, so that `--help` and the serving clients do not load TensorFlow.
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'nlrn_tf' has no attribute '{name}'")

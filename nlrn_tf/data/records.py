@@ -1,0 +1,303 @@
+"""Training images as sharded TFRecord files: the schema, writing and reading.
+
+A records folder holds `images-00000-of-00004.tfrecord` and so on, and `manifest.json`
+(`record_manifest`). Image `i` of the set (sources in the order given, files sorted by name) is
+in shard `i % num_shards`, so that the shards read interleaved, one record each, give the images
+in order.
+
+One record is a `tf.train.Example` of one whole image:
+
+    schema_version  int64  SCHEMA_VERSION; readers refuse any other
+    name            bytes  source and file name without suffix, such as "BSDS500/train/100075"
+    channel         bytes  "grey" (BT.601 luma, 0..255) or "y" (BT.601 Y, 16..235); files that
+                           are grey themselves are stored as they are
+    height, width   int64  pixels
+    png             bytes  the image, uint8 [height, width, 1], PNG-encoded without loss
+    source_sha256   bytes  sha256 (hexadecimal) of the file that the image was read from
+"""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import pooch
+import tensorflow as tf
+from rich.console import Console
+from rich.progress import Progress
+
+from nlrn_tf.data.record_manifest import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    RecordImage,
+    RecordSet,
+    describe_shard,
+    load_records,
+    save_manifest,
+)
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.files import atomic_path
+from nlrn_tf.images import find_images, read_image, rgb_to_grey
+from nlrn_tf.metrics import rgb_to_y
+
+CHANNELS = ("grey", "y")
+
+_FEATURES = {
+    "schema_version": tf.io.FixedLenFeature([], tf.int64),
+    "name": tf.io.FixedLenFeature([], tf.string),
+    "channel": tf.io.FixedLenFeature([], tf.string),
+    "height": tf.io.FixedLenFeature([], tf.int64),
+    "width": tf.io.FixedLenFeature([], tf.int64),
+    "png": tf.io.FixedLenFeature([], tf.string),
+    "source_sha256": tf.io.FixedLenFeature([], tf.string),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """An image file to store: its path, its name in the records and its sha256."""
+
+    path: Path
+    name: str
+    sha256: str
+
+
+def ensure_records(
+    records_dir: str | os.PathLike,
+    data_dir: str | os.PathLike,
+    *,
+    sources: Sequence[str],
+    channel: str,
+    num_shards: int = 4,
+    progress: bool = True,
+) -> RecordSet:
+    """Makes the records that are missing in `records_dir`; returns at once when complete.
+
+    Interrupted and called again it keeps the finished record files. Files are written
+    atomically, the manifest last.
+
+    Args:
+      records_dir: folder of the records, made when it does not exist.
+      data_dir: folder of the data sets.
+      sources: folders of images below `data_dir`, such as "BSDS500/train".
+      channel: "grey" (for denoising) or "y" (for super-resolution).
+      num_shards: number of record files; of no effect on complete records or on training.
+      progress: shows a progress bar on standard error.
+
+    Raises:
+      NLRNError: the folder holds records of other sources, another channel or another schema;
+        a source is missing or an image cannot be read; a file cannot be written.
+    """
+    _check_request(sources, channel, num_shards)
+    directory = Path(records_dir)
+    if (directory / MANIFEST).exists():
+        records = load_records(directory)
+        _check_same(records, data_dir, sources, channel)
+        if all(path.exists() for path in records.paths):
+            return records
+        num_shards = len(records.shards)
+    files = {source: find_images(Path(data_dir) / source) for source in sources}
+    return _build(directory, files, channel, num_shards, progress)
+
+
+def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Parses one serialised example (scalar string) and decodes its image; works in graphs.
+
+    Returns:
+      the fields of the schema as scalars, with "image", uint8 `[H, W, 1]`, in place of "png".
+    """
+    fields = tf.io.parse_single_example(serialized, _FEATURES)
+    fields["image"] = tf.io.decode_png(fields.pop("png"), channels=1)
+    return fields
+
+
+def read_examples(records: RecordSet) -> tf.data.Dataset:
+    """All examples (as `parse_example` gives them) in order, read interleaved from the shards.
+
+    Iterate within `reading(records)` to get an `NLRNError` for a damaged file.
+    """
+    shards = tf.data.Dataset.from_tensor_slices([str(path) for path in records.paths])
+    serialized = shards.interleave(
+        tf.data.TFRecordDataset,
+        cycle_length=len(records.shards),
+        block_length=1,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    return serialized.map(parse_example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def example_reader(records: RecordSet) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """A function for `tf.data` graphs that reads the example of one image number from disk."""
+    shard_of = tf.range(len(records.images), dtype=tf.int64) % len(records.shards)
+    paths = tf.constant([str(path) for path in records.paths])
+    sizes = tf.constant([shard.bytes for shard in records.shards], tf.int64)
+    starts = tf.constant(records.offsets(), tf.int64)
+    lengths = tf.constant([image.bytes for image in records.images], tf.int64)
+
+    def read(index: tf.Tensor) -> dict[str, tf.Tensor]:
+        shard = shard_of[index]
+        record = tf.data.FixedLengthRecordDataset(
+            paths[shard],
+            record_bytes=lengths[index],
+            header_bytes=starts[index],
+            footer_bytes=sizes[shard] - starts[index] - lengths[index],
+        )
+        return parse_example(record.get_single_element())
+
+    return read
+
+
+@contextlib.contextmanager
+def reading(records: RecordSet) -> Iterator[None]:
+    """Turns TensorFlow's errors from reading records into an `NLRNError` that names the file."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        records.verify()  # names the damaged file, when it is a file that is damaged
+        raise NLRNError(f"{records.directory}: cannot be read ({error.message})") from error
+
+
+def _check_request(sources: Sequence[str], channel: str, num_shards: int) -> None:
+    if channel not in CHANNELS:
+        raise NLRNError(f"channel '{channel}': must be one of {', '.join(CHANNELS)}")
+    if not sources or len(set(sources)) < len(sources):
+        raise NLRNError(f"sources {list(sources)}: name at least one folder, and each only once")
+    if num_shards < 1:
+        raise NLRNError(f"number of shards {num_shards}: must be at least 1")
+
+
+def _check_same(
+    records: RecordSet, data_dir: str | os.PathLike, sources: Sequence[str], channel: str
+) -> None:
+    """Checks that complete records are those asked for. The data set itself may be gone."""
+    mend = "use another records folder, or delete this one"
+    if records.channel != channel:
+        raise NLRNError(
+            f"{records.directory}: holds records of channel '{records.channel}', "
+            f"not '{channel}'; {mend}"
+        )
+    if list(records.sources) != list(sources):
+        raise NLRNError(
+            f"{records.directory}: holds records of {', '.join(records.sources)}, "
+            f"not of {', '.join(sources)}; {mend}"
+        )
+    for source, count in records.sources.items():
+        folder = Path(data_dir) / source
+        if folder.is_dir() and len(find_images(folder)) != count:
+            raise NLRNError(
+                f"{records.directory}: was made from {count} images of {source}, but "
+                f"{folder} now holds {len(find_images(folder))}; {mend}"
+            )
+
+
+def _build(
+    directory: Path, files: dict[str, list[Path]], channel: str, num_shards: int, progress: bool
+) -> RecordSet:
+    console = Console(stderr=True)
+    with (
+        ThreadPoolExecutor() as pool,
+        Progress(console=console, disable=not progress) as bar,
+    ):
+        plan = list(pool.map(_describe_source, *zip(*_named(files), strict=True)))
+        task = bar.add_task(f"records in {directory}", total=len(plan))
+        num_shards = min(num_shards, len(plan))
+        paths, columns = [], []
+        for shard in range(num_shards):
+            paths.append(directory / f"images-{shard:05d}-of-{num_shards:05d}.tfrecord")
+            content = plan[shard::num_shards]
+            images = _stored_images(paths[-1], content, channel)
+            if images is None:
+                channels = [channel] * len(content)
+                _write_shard(paths[-1], pool.map(_encode, content, channels), bar, task)
+                images = _stored_images(paths[-1], content, channel)
+            if images is None:
+                raise NLRNError(f"{paths[-1]}: cannot be read back; is the disk sound?")
+            columns.append(images)
+            bar.update(task, completed=sum(map(len, columns)))
+    records = RecordSet(
+        directory=directory,
+        channel=channel,
+        sources={source: len(paths) for source, paths in files.items()},
+        shards=tuple(map(describe_shard, paths, map(len, columns))),
+        images=tuple(columns[i % num_shards][i // num_shards] for i in range(len(plan))),
+    )
+    save_manifest(records)
+    return records
+
+
+def _named(files: dict[str, list[Path]]) -> Iterator[tuple[Path, str]]:
+    seen = {}
+    for source, paths in files.items():
+        for path in paths:
+            name = f"{source}/{path.stem}"
+            if name in seen:
+                raise NLRNError(f"{path}: has the same name as {seen[name]}; remove one of them")
+            seen[name] = path
+            yield path, name
+
+
+def _describe_source(path: Path, name: str) -> _Source:
+    return _Source(path, name, pooch.file_hash(str(path)))
+
+
+def _encode(source: _Source, channel: str) -> bytes:
+    image = read_image(source.path)
+    if image.ndim == 3:
+        image = rgb_to_grey(image) if channel == "grey" else rgb_to_y(image)
+    _, png = cv2.imencode(".png", image)
+    values = {
+        "schema_version": SCHEMA_VERSION,
+        "name": source.name.encode(),
+        "channel": channel.encode(),
+        "height": image.shape[0],
+        "width": image.shape[1],
+        "png": png.tobytes(),
+        "source_sha256": source.sha256.encode(),
+    }
+    features = tf.train.Features(feature={key: _feature(value) for key, value in values.items()})
+    return tf.train.Example(features=features).SerializeToString(deterministic=True)
+
+
+def _feature(value: int | bytes) -> tf.train.Feature:
+    if isinstance(value, bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+def _write_shard(path: Path, examples: Iterable[bytes], bar: Progress, task: int) -> None:
+    with atomic_path(path) as temporary:
+        try:
+            with tf.io.TFRecordWriter(str(temporary)) as writer:
+                for example in examples:
+                    writer.write(example)
+                    bar.advance(task)
+        except tf.errors.OpError as error:
+            raise NLRNError(
+                f"{path}: cannot be written ({error.message}); "
+                "free some space or choose another place"
+            ) from error
+
+
+def _stored_images(
+    path: Path, content: Sequence[_Source], channel: str
+) -> list[RecordImage] | None:
+    """The images in a record file, or None unless the file is sound and holds `content`."""
+    images, found = [], []
+    try:
+        for serialized in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            fields = tf.io.parse_single_example(serialized, _FEATURES)
+            name, height, width = (fields[key].numpy() for key in ("name", "height", "width"))
+            images.append(RecordImage(name.decode(), int(height), int(width), len(serialized)))
+            found.append([fields[key].numpy() for key in ("schema_version", "channel")])
+            found[-1] += [name, fields["source_sha256"].numpy()]
+    except (tf.errors.NotFoundError, tf.errors.DataLossError, tf.errors.InvalidArgumentError):
+        return None
+    expected = [
+        [SCHEMA_VERSION, channel.encode(), source.name.encode(), source.sha256.encode()]
+        for source in content
+    ]
+    return images if found == expected else None

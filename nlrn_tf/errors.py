@@ -1,0 +1,9 @@
+"""The one exception that users see as a single line."""
+
+
+class NLRNError(Exception):
+    """A problem that the user can mend.
+
+    Its message is one line: which file or flag, what is wrong, what to do. The scripts
+    print it without a traceback and exit with code 1 (`nlrn_tf.cli.run`).
+    """

@@ -1,0 +1,61 @@
+"""Atomic file writing: a reader sees the old file or the whole new one, never half."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from nlrn_tf.errors import NLRNError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; renames it to `path` when the block succeeds.
+
+    Makes the parent folder. When the block raises, the temporary file is removed and `path`
+    is left as it was.
+
+    Raises:
+      NLRNError: the file cannot be written (full disk, no permission, a folder is in the way).
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix is kept: OpenCV and Keras choose the format by it.
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
+        )
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise NLRNError(
+            f"{path}: cannot be written ({error.strerror or error}); "
+            "free some space or choose another place"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Writes `content` to `path` atomically. Raises NLRNError like `atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: str | os.PathLike, content: str) -> None:
+    """Writes `content` to `path` atomically as UTF-8. Raises NLRNError like `atomic_path`."""
+    write_bytes(path, content.encode())
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

@@ -1,0 +1,164 @@
+"""The non-local module with correlation propagation (paper, section 3).
+
+`B` batch, `H, W` pixels, `C` channels, `L` embedding size, `T` states, `q` window size.
+"""
+
+import keras
+from keras import ops
+
+from nlrn_tf.config import NLRNConfig
+from nlrn_tf.layers.statewise import StatewiseConv
+from nlrn_tf.layers.window_attention import attend, windowed_attention
+
+
+@keras.saving.register_keras_serializable("nlrn_tf")
+class NonLocal(keras.layers.Layer):
+    """`features + attention(features)` over the q x q window of each pixel (equations 4 to 7).
+
+    Equation 6 of the paper prints `X_i W_g`; the embedding is that of the neighbour, `X_j W_g`.
+
+    The correlation of the earlier states is handed from call to call. Its form depends on how the
+    attention is done:
+      dense, when the image fits in the window: the summed logits, float32 `[B, H W, H W]`;
+      windowed: the embeddings (queries, keys) of the states, since a sum of products is the
+      product of the concatenated factors. That takes 2 T L numbers per pixel and not q^2. Concatenated along
+      the channels in an unrolled network; in a loop, whose shapes are fixed,
+      `[B, H, W, T, L]` with zeros for the states to come.
+      No propagation: nothing.
+    """
+
+    def __init__(self, config: NLRNConfig | dict, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config if isinstance(config, NLRNConfig) else NLRNConfig(**config)
+        self._similarity = self.config.similarity
+        self._normalization = "mean" if "dot_product" in self._similarity else "softmax"
+
+        def embedding(size, name, initializer="variance_scaling"):
+            num_sets = 1 if self.config.tied_weights else self.config.num_states
+            return StatewiseConv(size, 1, num_sets, initializer, name=name, dtype=self.dtype_policy)
+
+        size = self.config.embedding_size
+        embedded = "embedded" in self._similarity
+        symmetric = "symmetric" in self._similarity
+        self.theta = embedding(size, "theta") if embedded else None
+        self.phi = embedding(size, "phi") if embedded and not symmetric else None
+        # Zero, so that a new module starts as the identity.
+        self.g = embedding(self.config.filters, "g", "zeros")
+
+    def build(self, input_shape):
+        for layer in (self.theta, self.phi, self.g):
+            if layer is not None:
+                layer.build(input_shape)
+
+    def call(self, features, correlation, state=0):
+        """One state.
+
+        Args:
+          features: `[B, H, W, C]`.
+          correlation: what the call of the state before returned, at first `initial_correlation`.
+          state: number of the state from 0; an integer or a tensor.
+
+        Returns:
+          `[B, H, W, C]` and the correlation for the next state.
+        """
+        queries, keys = self._embed(features, state)
+        values = self.g(features, state=state)
+        if self._is_dense(features):
+            attended, correlation = self._attend_densely(queries, keys, values, correlation)
+        else:
+            attended, correlation = self._attend_in_windows(
+                queries, keys, values, correlation, state
+            )
+        return features + attended, correlation
+
+    def initial_correlation(self, features):
+        """The correlation before the first state, for `features` `[B, H, W, C]`."""
+        if not self.config.correlation_propagation:
+            return ()
+        batch, height, width, _ = ops.shape(features)
+        if self._is_dense(features):
+            return (ops.zeros((batch, height * width, height * width), "float32"),)
+        if self.config.unroll:
+            return ()
+        embeddings = (batch, height, width, self.config.num_states, self._inner_size())
+        return tuple(ops.zeros(embeddings, self.compute_dtype) for _ in ("queries", "keys"))
+
+    def _attend_densely(self, queries, keys, values, correlation):
+        batch, height, width, size = ops.shape(queries)
+        queries = ops.reshape(queries, (batch, height * width, size))
+        keys = ops.reshape(keys, (batch, height * width, size))
+        logits = ops.cast(ops.matmul(queries, ops.transpose(keys, (0, 2, 1))), "float32")
+        if self.config.correlation_propagation:
+            logits = correlation[0] + logits
+            correlation = (logits,)
+        return attend(logits, values, (height, width), self._normalization), correlation
+
+    def _attend_in_windows(self, queries, keys, values, correlation, state):
+        if self.config.correlation_propagation:
+            correlation = self._propagate(queries, keys, correlation, state)
+            queries, keys = correlation
+            if not self.config.unroll:
+                inner = self.config.num_states * self._inner_size()
+                queries, keys = (
+                    ops.reshape(x, (*ops.shape(x)[:3], inner)) for x in (queries, keys)
+                )
+        attended = windowed_attention(
+            queries,
+            keys,
+            values,
+            window_size=self.config.window_size,
+            border=self.config.window_border,
+            normalization=self._normalization,
+        )
+        return attended, correlation
+
+    def _propagate(self, queries, keys, correlation, state):
+        if not correlation:
+            return queries, keys
+        if self.config.unroll:
+            return tuple(
+                ops.concatenate([past, new], axis=-1)
+                for past, new in zip(correlation, (queries, keys), strict=True)
+            )
+        # Added and not written in place, which has no gradient on TensorFlow.
+        place = ops.one_hot(state, self.config.num_states, dtype=self.compute_dtype)[:, None]
+        return tuple(
+            past + place * new[..., None, :]
+            for past, new in zip(correlation, (queries, keys), strict=True)
+        )
+
+    def _embed(self, features, state):
+        """Queries and keys whose products are the logits of Table 1."""
+        if self._similarity == "euclidean":
+            return _euclidean_factors(features)
+        if self.theta is None:
+            return features, features
+        queries = self.theta(features, state=state)
+        return queries, queries if self.phi is None else self.phi(features, state=state)
+
+    def _inner_size(self):
+        if self.theta is not None:
+            return self.config.embedding_size
+        return self.config.filters + (self._similarity == "euclidean")
+
+    def _is_dense(self, features):
+        height, width = features.shape[1:3]
+        limit = self.config.window_size
+        return height is not None and width is not None and height <= limit and width <= limit
+
+    def get_config(self):
+        return {**super().get_config(), "config": self.config.to_dict()}
+
+
+def _euclidean_factors(features):
+    """Factors of `-|x_i - x_j|^2 / h^2` with h^2 = C, up to a term that softmax removes.
+
+    The term -|x_i|^2 is the same for all j. The paper leaves h open; with h^2 = C the exponent is the
+    mean squared difference of the channels.
+    """
+    features = ops.cast(features, "float32")
+    channels = features.shape[-1]
+    norms = ops.sum(ops.square(features), axis=-1, keepdims=True)
+    queries = ops.concatenate([2 / channels * features, -ops.ones_like(norms)], axis=-1)
+    keys = ops.concatenate([features, norms / channels], axis=-1)
+    return queries, keys

@@ -1,0 +1,127 @@
+"""Layers with one set of parameters for each recurrent state, stacked along the first axis.
+
+Stacking lets one loop over the states pick its parameters by the number of the state, which may be a
+tensor. `B, H, W, C` are batch, height, width, channels; `T` the number of states.
+"""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("nlrn_tf")
+class StatewiseBatchNorm(keras.layers.Layer):
+    """Batch normalisation with scale, offset and moving statistics of its own for each state.
+
+    Sharing them between the states does not train (brief, section 2). The statistics are computed
+    in float32 whatever the compute dtype is. Epsilon 1e-3, momentum 0.99 as released.
+    """
+
+    def __init__(self, num_states=1, momentum=0.99, epsilon=1e-3, **kwargs):
+        super().__init__(**kwargs)
+        self.num_states = num_states
+        self.momentum = momentum
+        self.epsilon = epsilon
+
+    def build(self, input_shape):
+        def weight(name, initializer, trainable):
+            return self.add_weight(
+                shape=(self.num_states, input_shape[-1]),
+                initializer=initializer,
+                trainable=trainable,
+                autocast=False,
+                dtype="float32",
+                name=name,
+            )
+
+        self.gamma = weight("gamma", "ones", True)
+        self.beta = weight("beta", "zeros", True)
+        self.moving_mean = weight("moving_mean", "zeros", False)
+        self.moving_variance = weight("moving_variance", "ones", False)
+
+    def call(self, inputs, state=0, training=False):
+        """Normalises `[B, H, W, C]` by the statistics of the batch or the moving ones.
+
+        Returns:
+          The normalised inputs, in the compute dtype, and float32 `[2, C]`: the mean and variance
+          used. `update` takes those of all states.
+        """
+        if training:
+            mean, variance = _moments(inputs)
+        else:
+            mean, variance = self.moving_mean[state], self.moving_variance[state]
+        scale = self.gamma[state] * ops.rsqrt(variance + self.epsilon)
+        shift = self.beta[state] - mean * scale
+        outputs = ops.cast(inputs, "float32") * scale + shift
+        return ops.cast(outputs, self.compute_dtype), ops.stop_gradient(ops.stack([mean, variance]))
+
+    def update(self, statistics):
+        """Moves the moving averages towards `[T, 2, C]`, the statistics of one training batch."""
+        for moving, batch in (
+            (self.moving_mean, statistics[:, 0]),
+            (self.moving_variance, statistics[:, 1]),
+        ):
+            moving.assign(self.momentum * moving + (1 - self.momentum) * batch)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_states": self.num_states,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+        }
+
+
+@keras.saving.register_keras_serializable("nlrn_tf")
+class StatewiseConv(keras.layers.Layer):
+    """Zero-padded convolution with bias whose weights the states share or have each their own.
+
+    Args:
+      filters: output channels.
+      kernel_size: side of the square kernel, in pixels.
+      num_sets: 1 when all states share the weights, else the number of states.
+      kernel_initializer: of each set.
+    """
+
+    def __init__(
+        self, filters, kernel_size, num_sets=1, kernel_initializer="variance_scaling", **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.num_sets = num_sets
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape):
+        kernel = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
+        self.kernel = self.add_weight(
+            shape=(self.num_sets, *kernel), initializer=self._initial_kernels, name="kernel"
+        )
+        self.bias = self.add_weight(
+            shape=(self.num_sets, self.filters), initializer="zeros", name="bias"
+        )
+
+    def _initial_kernels(self, shape, dtype):
+        # One by one: an initializer would take the axis of the sets for a part of the kernel.
+        sets = [self.kernel_initializer.clone()(shape[1:], dtype=dtype) for _ in range(shape[0])]
+        return ops.stack(sets)
+
+    def call(self, inputs, state=0):
+        """`[B, H, W, C]` to `[B, H, W, filters]`."""
+        which = 0 if self.num_sets == 1 else state
+        return ops.conv(inputs, self.kernel[which], padding="same") + self.bias[which]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "num_sets": self.num_sets,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+
+def _moments(inputs):
+    """Mean and variance `[C]` over batch and pixels, float32."""
+    inputs = ops.cast(inputs, "float32")
+    mean = ops.mean(inputs, axis=(0, 1, 2))
+    return mean, ops.mean(ops.square(inputs - mean), axis=(0, 1, 2))

@@ -1,0 +1,291 @@
+"""Attention of each pixel to the q x q window around it.
+
+Shapes: `B` batch, `H, W` pixels, `D` inner dimension of queries and keys, `M` channels of the
+values, `q` window size.
+
+`windowed_attention_reference` is the slow, obvious definition; `windowed_attention` computes the
+same in blocks, with memory linear in the image. `normalization="softmax"` weighs by the softmax of
+the logits over the window (paper equation 5), "mean" by the logits divided by their number
+(the dot products of Table 1).
+"""
+
+import keras
+from keras import ops
+
+# Queries are taken in blocks of BLOCK x BLOCK. A block needs the (BLOCK + q - 1)^2 keys around it, of
+# which each query uses q^2: a larger block wastes products, a smaller one makes them inefficient.
+BLOCK = 16
+
+# Added to the logit of a key outside the window; exp() of it is 0 in every dtype.
+MASKED = {"float32": -1e30, "bfloat16": -1e30, "float16": -3e4, "float64": -1e30}
+
+
+def windowed_attention_reference(
+    queries, keys, values, *, window_size, border="clamp", normalization="softmax"
+):
+    """Attention by a loop over all pixels, for tests.
+
+    Args:
+      queries, keys: `[B, H, W, D]`.
+      values: `[B, H, W, M]`.
+      window_size: q >= 1. A side of the image shorter than q is covered whole.
+      border: "clamp" or "circular".
+      normalization: "softmax" or "mean".
+
+    Returns:
+      `[B, H, W, M]`, dtype of `values`.
+    """
+    height, width = queries.shape[1:3]
+    rows_of = [_window_indices(y, height, window_size, border) for y in range(height)]
+    columns_of = [_window_indices(x, width, window_size, border) for x in range(width)]
+    pixels = []
+    for y in range(height):
+        for x in range(width):
+            window = [r * width + c for r in rows_of[y] for c in columns_of[x]]
+            pixels.append(
+                dense_attention(
+                    queries[:, y : y + 1, x : x + 1],
+                    ops.take(_flatten_pixels(keys), window, axis=1)[:, None],
+                    ops.take(_flatten_pixels(values), window, axis=1)[:, None],
+                    normalization=normalization,
+                )
+            )
+    return ops.reshape(ops.concatenate(pixels, axis=1), ops.shape(values))
+
+
+def dense_attention(queries, keys, values, *, normalization="softmax"):
+    """Attention of each query to all keys.
+
+    Args:
+      queries: `[B, H, W, D]`.
+      keys: `[B, H', W', D]`.
+      values: `[B, H', W', M]`.
+      normalization: "softmax" or "mean".
+
+    Returns:
+      `[B, H, W, M]`, dtype of `values`.
+    """
+    logits = ops.matmul(
+        _flatten_pixels(queries), ops.transpose(_flatten_pixels(keys), (0, 2, 1))
+    )  # [B, H W, H' W']
+    return attend(logits, values, (ops.shape(queries)[1], ops.shape(queries)[2]), normalization)
+
+
+def attend(logits, values, size, normalization="softmax"):
+    """Weighs `values` `[B, H', W', M]` by `logits` `[B, H W, H' W']`; gives `[B, *size, M]`."""
+    channels = values.shape[-1]
+    values = _flatten_pixels(values)
+    if normalization == "softmax":
+        weights = ops.softmax(logits, axis=-1)
+    else:
+        weights = logits / ops.cast(ops.shape(logits)[-1], logits.dtype)
+    attended = ops.matmul(ops.cast(weights, values.dtype), values)
+    return ops.reshape(attended, (-1, *size, channels))
+
+
+def windowed_attention(
+    queries, keys, values, *, window_size, border="clamp", normalization="softmax"
+):
+    """The same as `windowed_attention_reference` in blocks of BLOCK x BLOCK queries.
+
+    One strip of blocks is worked on at a time, so that beside the inputs and the output there are
+    `B ceil(W / BLOCK) BLOCK^2 (BLOCK + q - 1)^2` logits in memory. Differentiable. On TensorFlow
+    H and W may be unknown when the graph is made.
+    """
+    batch, height, width, channels = ops.shape(values)
+    rows = _Axis(height, window_size, border)
+    columns = _Axis(width, window_size, border)
+    queries = _pad_to(queries, rows.num_blocks * BLOCK, columns.num_blocks * BLOCK)
+    column_indices = columns.all_keys()
+    column_mask = columns.mask()  # [blocks, BLOCK, keys]
+
+    def strip(block):
+        strip_queries = _take_rows(queries, block * BLOCK + ops.arange(BLOCK))
+        row_indices = rows.keys_of(block)
+        row_mask = rows.mask_of(block)  # [BLOCK, keys]
+        attended = _attend_blocks(
+            _split_blocks(strip_queries, columns.num_blocks, BLOCK),
+            _key_blocks(keys, row_indices, column_indices, columns.num_blocks),
+            _key_blocks(values, row_indices, column_indices, columns.num_blocks),
+            row_mask,
+            column_mask,
+            normalization,
+        )  # [B, blocks, BLOCK * BLOCK, M]
+        attended = ops.reshape(attended, (batch, columns.num_blocks, BLOCK, BLOCK, channels))
+        attended = ops.transpose(attended, (0, 2, 1, 3, 4))
+        return ops.reshape(attended, (batch, BLOCK, columns.num_blocks * BLOCK, channels))
+
+    strips = _map_in_turn(strip, rows.num_blocks, values.dtype)  # [strips, B, BLOCK, W', M]
+    attended = ops.reshape(
+        ops.transpose(strips, (1, 0, 2, 3, 4)),
+        (batch, rows.num_blocks * BLOCK, columns.num_blocks * BLOCK, channels),
+    )
+    return attended[:, :height, :width]
+
+
+class _Axis:
+    """Blocks of queries along one side of the image, and the keys that each block needs.
+
+    A key is counted from the first key of its block: `keys_of` gives its index in the image.
+    """
+
+    def __init__(self, length, window_size, border):
+        self.length = length
+        self.border = border
+        self.window = _minimum(window_size, length)
+        self.before = self.window // 2  # keys before the query, away from the border
+        self.num_blocks = (length + BLOCK - 1) // BLOCK
+        needed = self.window + BLOCK - 1
+        self.num_keys = needed if border == "circular" else _minimum(needed, length)
+
+    def keys_of(self, block):
+        """Indices `[keys]` in the image of the keys of a block."""
+        indices = self._first_key(block) + ops.arange(self.num_keys)
+        return indices % self.length if self.border == "circular" else indices
+
+    def all_keys(self):
+        """Indices `[blocks * keys]` of the keys of all blocks."""
+        blocks = ops.arange(self.num_blocks)[:, None]
+        indices = self._first_key(blocks) + ops.arange(self.num_keys)
+        indices = indices % self.length if self.border == "circular" else indices
+        return ops.reshape(indices, (-1,))
+
+    def mask_of(self, block):
+        """True `[BLOCK, keys]` where a query of the block has the key in its window."""
+        query = block * BLOCK + ops.arange(BLOCK)
+        return self._mask(self._window_start(query) - self._first_key(block))
+
+    def mask(self):
+        """`mask_of` of all blocks, `[blocks, BLOCK, keys]`."""
+        blocks = ops.arange(self.num_blocks)[:, None]
+        query = blocks * BLOCK + ops.arange(BLOCK)
+        return self._mask(self._window_start(query) - self._first_key(blocks))
+
+    def _mask(self, start):
+        key = ops.arange(self.num_keys)
+        start = start[..., None]
+        return ops.logical_and(key >= start, key < start + self.window)
+
+    def _window_start(self, query):
+        """First index of the window; queries that only fill up a block get the last window."""
+        query = ops.minimum(query, self.length - 1)
+        start = query - self.before
+        if self.border == "clamp":
+            start = ops.clip(start, 0, self.length - self.window)
+        return start
+
+    def _first_key(self, block):
+        start = self._window_start(block * BLOCK)
+        if self.border == "clamp":
+            start = ops.minimum(start, self.length - self.num_keys)
+        return start
+
+
+def _attend_blocks(queries, keys, values, row_mask, column_mask, normalization):
+    """Attention of `[B, N, BLOCK^2, D]` queries to the `[B, N, K, ...]` keys of their block.
+
+    The masks of the two axes are added to the logits by the product itself: each query carries
+    the one-hot codes of its row and column, each key the penalty that these select. That saves
+    a pass over the logits, which are far larger than everything else.
+    """
+    dtype = queries.dtype
+    outside = ops.logical_not(_mask_per_key(row_mask, column_mask))  # [N, 2 BLOCK, K]
+    if normalization == "softmax":
+        query_code = ops.concatenate(
+            [
+                ops.repeat(ops.eye(BLOCK, dtype=dtype), BLOCK, axis=0),  # row of the query
+                ops.tile(ops.eye(BLOCK, dtype=dtype), (BLOCK, 1)),  # column of the query
+            ],
+            axis=-1,
+        )
+        penalty = ops.cast(outside, dtype) * MASKED[keras.backend.standardize_dtype(dtype)]
+        queries = _append(queries, query_code)
+        keys = _append(keys, ops.transpose(penalty, (0, 2, 1)))
+        logits = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))  # [B, N, BLOCK^2, K]
+        weights = ops.softmax(logits, axis=-1)
+    else:
+        logits = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
+        inside = ops.logical_and(
+            ops.repeat(row_mask, BLOCK, axis=0)[None, :, :, None],
+            ops.tile(column_mask, (1, BLOCK, 1))[:, :, None, :],
+        )  # [N, BLOCK^2, key rows, key columns]
+        inside = ops.cast(ops.reshape(inside, ops.shape(logits)[1:]), dtype)
+        weights = logits * inside / ops.sum(inside, axis=-1, keepdims=True)
+    return ops.matmul(ops.cast(weights, values.dtype), values)
+
+
+def _mask_per_key(row_mask, column_mask):
+    """For each key (row-major in its block) which query rows, then columns, may attend to it."""
+    num_blocks, block, key_columns = ops.shape(column_mask)
+    key_rows = ops.shape(row_mask)[1]
+    shape = (num_blocks, block, key_rows, key_columns)
+    per_row = ops.broadcast_to(row_mask[None, :, :, None], shape)
+    per_column = ops.broadcast_to(column_mask[:, :, None, :], shape)
+    both = ops.concatenate([per_row, per_column], axis=1)
+    return ops.reshape(both, (num_blocks, 2 * block, key_rows * key_columns))
+
+
+def _append(features, codes):
+    """Appends `codes`, broadcast over the leading axes, to the channels of `features`."""
+    shape = (*ops.shape(features)[:-1], codes.shape[-1])
+    return ops.concatenate([features, ops.broadcast_to(codes, shape)], axis=-1)
+
+
+def _key_blocks(features, row_indices, column_indices, num_blocks):
+    """The keys of each block of a strip, `[B, blocks, key rows * key columns, C]`."""
+    strip = ops.take(_take_rows(features, row_indices), column_indices, axis=2)
+    columns = ops.shape(column_indices)[0] // num_blocks
+    return _split_blocks(strip, num_blocks, columns)
+
+
+def _split_blocks(strip, num_blocks, columns):
+    """`[B, R, blocks * columns, C]` to `[B, blocks, R * columns, C]`."""
+    batch, rows, _, channels = ops.shape(strip)
+    strip = ops.reshape(strip, (batch, rows, num_blocks, columns, channels))
+    strip = ops.transpose(strip, (0, 2, 1, 3, 4))
+    return ops.reshape(strip, (batch, num_blocks, rows * columns, channels))
+
+
+def _take_rows(features, indices):
+    return ops.take(features, indices, axis=1)
+
+
+def _pad_to(features, height, width):
+    missing = (height - ops.shape(features)[1], width - ops.shape(features)[2])
+    return ops.pad(features, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
+
+
+def _flatten_pixels(features):
+    batch, height, width, channels = ops.shape(features)
+    return ops.reshape(features, (batch, height * width, channels))
+
+
+def _map_in_turn(function, count, dtype):
+    """Stacks `function(i)` for i < count, one after the other.
+
+    TensorFlow's own `map_fn` (behind `ops.map`) runs ten turns at once, with ten times the memory.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.map_fn(
+            function,
+            tf.range(count),
+            parallel_iterations=1,
+            fn_output_signature=dtype,
+        )
+    return ops.map(function, ops.arange(count))
+
+
+def _minimum(a, b):
+    # Stays a Python number where both are: shapes must be static on JAX.
+    return min(a, b) if isinstance(a, int) and isinstance(b, int) else ops.minimum(a, b)
+
+
+def _window_indices(position, length, window_size, border):
+    window = min(window_size, length)
+    start = position - window // 2
+    if border == "clamp":
+        start = min(max(start, 0), length - window)
+        return list(range(start, start + window))
+    return [index % length for index in range(start, start + window)]

@@ -1,0 +1,141 @@
+"""PSNR, SSIM and the Y channel, by the protocols of the published benchmarks.
+
+`H, W` pixels. Everything is computed in float64.
+"""
+
+import cv2
+import numpy as np
+
+from nlrn_tf.errors import NLRNError
+
+PEAK = 255.0
+SSIM_WINDOW = 11
+SSIM_SIGMA = 1.5
+
+# ITU-R BT.601 as in MATLAB's rgb2ycbcr: R, G, B in [0, 1] -> Y in 16..235, Cb and Cr in 16..240.
+_TO_YCBCR = np.array(
+    [
+        [65.481, 128.553, 24.966],
+        [-37.797, -74.203, 112.0],
+        [112.0, -93.786, -18.214],
+    ]
+)
+_YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
+_TO_RGB = np.linalg.inv(_TO_YCBCR)
+
+
+def psnr(reference: np.ndarray, image: np.ndarray, border: int = 0) -> float:
+    """Peak signal-to-noise ratio, peak 255.
+
+    Args:
+      reference, image: uint8 `[H, W]` or `[H, W, 1]`, of one size.
+      border: pixels left out at each edge (the scale in super-resolution).
+
+    Returns:
+      dB; infinity for equal images.
+
+    Raises:
+      NLRNError: other shapes or dtypes, unequal sizes, or nothing left inside the border.
+    """
+    reference, image = _comparable(reference, image, border)
+    error = np.mean((reference - image) ** 2)
+    return float("inf") if error == 0 else float(10 * np.log10(PEAK**2 / error))
+
+
+def ssim(reference: np.ndarray, image: np.ndarray, border: int = 0) -> float:
+    """Structural similarity (Wang et al. 2004), data range 255.
+
+    Local moments under an 11x11 Gaussian of standard deviation 1.5, averaged over the positions
+    where the window lies inside the image (after the border is cropped).
+
+    Args:
+      reference, image: uint8 `[H, W]` or `[H, W, 1]`, of one size.
+      border: pixels left out at each edge (the scale in super-resolution).
+
+    Returns:
+      At most 1, which equal images reach.
+
+    Raises:
+      NLRNError: as for `psnr`, or fewer than 11 pixels left in a direction.
+    """
+    x, y = _comparable(reference, image, border)
+    if min(x.shape) < SSIM_WINDOW:
+        raise NLRNError(
+            f"ssim: {x.shape[1]} x {x.shape[0]} pixels inside the border; "
+            f"its window needs at least {SSIM_WINDOW} x {SSIM_WINDOW}"
+        )
+    mean_x, mean_y = _local_mean(x), _local_mean(y)
+    variance_x = _local_mean(x * x) - mean_x**2
+    variance_y = _local_mean(y * y) - mean_y**2
+    covariance = _local_mean(x * y) - mean_x * mean_y
+    c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
+    return float(np.mean(luminance * structure))
+
+
+def rgb_to_y(image: np.ndarray) -> np.ndarray:
+    """The Y channel of MATLAB's `rgb2ycbcr`.
+
+    Args:
+      image: uint8 `[H, W, 3]` in RGB order, or grey `[H, W]`, which passes unchanged.
+
+    Returns:
+      uint8 `[H, W]`, rounded; 16..235 for a colour image.
+    """
+    if image.ndim == 2:
+        return image
+    luma = image.astype(np.float64) @ (_TO_YCBCR[0] / PEAK) + _YCBCR_OFFSET[0]
+    return np.floor(luma + 0.5).astype(np.uint8)
+
+
+def rgb_to_ycbcr(image: np.ndarray) -> np.ndarray:
+    """MATLAB's `rgb2ycbcr` without rounding.
+
+    Args:
+      image: `[..., 3]` in RGB order, uint8 in 0..255 or float in [0, 1].
+
+    Returns:
+      float32 `[..., 3]`: Y in [16, 235] / 255, Cb and Cr in [16, 240] / 255.
+    """
+    rgb = image / PEAK if image.dtype == np.uint8 else image.astype(np.float64)
+    return ((rgb @ _TO_YCBCR.T + _YCBCR_OFFSET) / PEAK).astype(np.float32)
+
+
+def ycbcr_to_rgb(image: np.ndarray) -> np.ndarray:
+    """The inverse of `rgb_to_ycbcr`: float `[..., 3]` to float32 RGB in [0, 1], not clipped."""
+    ycbcr = image.astype(np.float64) * PEAK - _YCBCR_OFFSET
+    return (ycbcr @ _TO_RGB.T).astype(np.float32)
+
+
+def _comparable(
+    reference: np.ndarray, image: np.ndarray, border: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both images as float64 `[H, W]` without their border."""
+    cropped = []
+    for array in (np.asarray(reference), np.asarray(image)):
+        if array.ndim == 3 and array.shape[2] == 1:
+            array = array[..., 0]
+        if array.ndim != 2 or array.dtype != np.uint8:
+            raise NLRNError(
+                f"metrics compare uint8 [H, W] images, got {array.dtype} {list(array.shape)}"
+            )
+        height, width = array.shape
+        if border < 0 or 2 * border >= min(height, width):
+            raise NLRNError(
+                f"metrics: a border of {border} leaves nothing of {width} x {height} pixels"
+            )
+        inside = array[border : height - border, border : width - border]
+        cropped.append(inside.astype(np.float64))
+    if cropped[0].shape != cropped[1].shape:
+        raise NLRNError(
+            f"metrics: the images differ in size, {np.shape(reference)} and {np.shape(image)}"
+        )
+    return cropped[0], cropped[1]
+
+
+def _local_mean(image: np.ndarray) -> np.ndarray:
+    """Gaussian mean at each position where the whole window lies inside."""
+    kernel = cv2.getGaussianKernel(SSIM_WINDOW, SSIM_SIGMA)
+    margin = SSIM_WINDOW // 2
+    return cv2.sepFilter2D(image, cv2.CV_64F, kernel, kernel)[margin:-margin, margin:-margin]

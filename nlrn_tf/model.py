@@ -1,0 +1,75 @@
+"""NLRN: Non-Local Recurrent Network for Image Restoration (Liu et al., NeurIPS 2018).
+
+Read next: `layers/recurrent.py`, `layers/non_local.py`, `layers/window_attention.py`.
+"""
+
+import keras
+from keras import ops
+
+from nlrn_tf.config import NLRNConfig
+from nlrn_tf.layers.recurrent import Recurrent
+from nlrn_tf.layers.statewise import StatewiseBatchNorm
+
+GREY_LEVELS = 255.0
+
+
+@keras.saving.register_keras_serializable("nlrn_tf")
+class NLRN(keras.Model):
+    """Predicts the clean image as the degraded one plus a residual (paper, section 4).
+
+    The network works in grey levels 0..255, as the released one does, so that a new network,
+    whose residual is of the order of one grey level, starts near the identity. The first and last
+    convolution are done in float32 under any precision: a low precision would round the image.
+
+    Args:
+      config: the architecture.
+    """
+
+    def __init__(self, config: NLRNConfig | dict | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config if isinstance(config, NLRNConfig) else NLRNConfig(**(config or {}))
+        self.norm_in = StatewiseBatchNorm(name="norm_in", dtype="float32")
+        self.conv_in = _conv3x3(self.config.filters, "conv_in")
+        self.recurrent = Recurrent(self.config, name="recurrent", dtype=self.dtype_policy)
+        self.norm_out = StatewiseBatchNorm(name="norm_out", dtype="float32")
+        self.conv_out = _conv3x3(1, "conv_out")
+        self.build((None, None, None, 1))
+
+    def build(self, input_shape):
+        if self.built:
+            return
+        features = (*input_shape[:-1], self.config.filters)
+        self.norm_in.build(input_shape)
+        self.conv_in.build(input_shape)
+        self.recurrent.build(features)
+        self.norm_out.build(features)
+        self.conv_out.build(features)
+        self.built = True
+
+    def call(self, images, training=False):
+        """Restores `images` `[B, H, W, 1]`, float32 in [0, 1]; any H, W >= 1.
+
+        Returns:
+          The same shape, float32, not clipped.
+        """
+        if images.shape[-1] != 1 or len(images.shape) != 4:
+            raise ValueError(f"images must be [B, H, W, 1], got {tuple(images.shape)}")
+        images = ops.cast(images, "float32")
+        features, used_in = self.norm_in(GREY_LEVELS * images, training=training)
+        state = ops.cast(self.conv_in(features), self.compute_dtype)
+        state = ops.cast(self.recurrent(state, training=training), "float32")
+        features, used_out = self.norm_out(state, training=training)
+        residual = self.conv_out(ops.relu(features))
+        if training:
+            self.norm_in.update(used_in[None])
+            self.norm_out.update(used_out[None])
+        return images + residual / GREY_LEVELS
+
+    def get_config(self):
+        return {**super().get_config(), "config": self.config.to_dict()}
+
+
+def _conv3x3(filters, name):
+    return keras.layers.Conv2D(
+        filters, 3, padding="same", kernel_initializer="variance_scaling", name=name, dtype="float32"
+    )

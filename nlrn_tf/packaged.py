@@ -1,0 +1,112 @@
+"""Loading networks: the packaged ones by name, others by path."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import keras
+
+from nlrn_tf.config import NLRNConfig
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.files import atomic_path
+from nlrn_tf.model import NLRN
+
+WEIGHTS_DIR = Path(__file__).parent / "weights"
+
+
+def load_model(name_or_path: str | os.PathLike, **config_overrides) -> NLRN:
+    """Loads a network for inference in float32.
+
+    Args:
+      name_or_path: a packaged name such as "denoise_s25", or the path of a `.keras` file.
+      **config_overrides: fields of `NLRNConfig` to change, for example `window_size=31` or
+        `window_border="circular"`.
+
+    Returns:
+      The network; call it on `[B, H, W, 1]` float32 in [0, 1].
+
+    Raises:
+      NLRNError: no such name or file, a damaged file, another kind of file, or an override that does
+        not exist or does not fit the weights.
+    """
+    model = _read(_find(name_or_path))
+    if not config_overrides:
+        return model
+    unknown = set(config_overrides) - {field.name for field in dataclasses.fields(NLRNConfig)}
+    if unknown:
+        raise NLRNError(f"{', '.join(sorted(unknown))}: no such option of NLRNConfig")
+    return rebuild(model, dataclasses.replace(model.config, **config_overrides))
+
+
+def save_model(model: NLRN, path: str | os.PathLike) -> None:
+    """Writes `model` to a `.keras` file atomically, in float32 whatever it was trained in.
+
+    Raises:
+      NLRNError: the path does not end in .keras or cannot be written.
+    """
+    if Path(path).suffix != ".keras":
+        raise NLRNError(f"{path}: must end in .keras")
+    with atomic_path(path) as temporary:
+        rebuild(model, model.config).save(temporary)
+
+
+def rebuild(model: NLRN, config: NLRNConfig) -> NLRN:
+    """A float32 network of another configuration with the weights of `model`.
+
+    Raises:
+      NLRNError: the weights do not fit the configuration.
+    """
+    rebuilt = NLRN(config, dtype="float32")
+    shapes = [weight.shape for weight in rebuilt.weights]
+    if shapes != [weight.shape for weight in model.weights]:
+        changed = [
+            f"{name}={value}"
+            for name, value in config.to_dict().items()
+            if value != model.config.to_dict()[name]
+        ]
+        raise NLRNError(f"{', '.join(changed)} does not fit the shapes of the weights")
+    rebuilt.set_weights(model.get_weights())
+    return rebuilt
+
+
+def packaged_names() -> list[str]:
+    """The names of the packaged networks."""
+    return sorted(manifest())
+
+
+@functools.cache
+def manifest() -> dict[str, dict]:
+    """What `weights/manifest.json` says of each packaged network, by name."""
+    return json.loads((WEIGHTS_DIR / "manifest.json").read_text())
+
+
+def _find(name_or_path: str | os.PathLike) -> Path:
+    name = os.fspath(name_or_path)
+    if name in manifest():
+        path = WEIGHTS_DIR / f"{name}.keras"
+        if not path.is_file():
+            raise NLRNError(f"{path}: the packaged file is missing; install the package again")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != manifest()[name]["sha256"]:
+            raise NLRNError(f"{path}: the packaged file is damaged; install the package again")
+        return path
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    names = ", ".join(packaged_names()) or "none"
+    raise NLRNError(f"{name}: no such weights file, and no packaged network (there are: {names})")
+
+
+def _read(path: Path) -> NLRN:
+    if not zipfile.is_zipfile(path):
+        raise NLRNError(f"{path}: not a .keras file, or a damaged one")
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise NLRNError(f"{path}: cannot be loaded ({error})") from error
+    if not isinstance(model, NLRN):
+        raise NLRNError(f"{path}: holds a {type(model).__name__}, not an NLRN")
+    return model
