@@ -42,6 +42,8 @@ def _guarded(main: Callable[[Sequence[str]], None]) -> int:
         return _complain(f"{error} (see --help)", 2)
     try:
         main(arguments)
+    except flags.Error as error:  # flags that contradict each other
+        return _complain(f"{error} (see --help)", 2)
     except NLRNError as error:
         return _complain(str(error), 1)
     except KeyboardInterrupt:

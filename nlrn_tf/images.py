@@ -12,7 +12,19 @@ import numpy as np
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import write_bytes
 
+# Its warnings would add lines to our one-line errors.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+_WRITE_OPTIONS = {
+    ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95],
+    ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
+    ".webp": [cv2.IMWRITE_WEBP_QUALITY, 101],  # above 100: lossless
+}
+
+_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
+_OPTIONS = {".jpg": _JPEG, ".jpeg": _JPEG, ".webp": (cv2.IMWRITE_WEBP_QUALITY, 101)}
 
 
 def find_images(folder: str | os.PathLike) -> list[Path]:
@@ -82,9 +94,8 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
         )
     if image.ndim == 3 and image.shape[2] == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    options = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_WEBP_QUALITY, 101]
     try:
-        _, content = cv2.imencode(path.suffix.lower(), image, options)
+        _, content = cv2.imencode(path.suffix.lower(), image, _OPTIONS.get(path.suffix.lower(), ()))
     except cv2.error as error:
         raise NLRNError(
             f"{path}: a {image.shape[1]} x {image.shape[0]} image cannot be stored as "
@@ -98,7 +109,7 @@ def rgb_to_grey(image: np.ndarray) -> np.ndarray:
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
-def to_float(image: np.ndarray) -> np.ndarray:
+def unit_range(image: np.ndarray) -> np.ndarray:
     """uint8 in 0..255 to float32 in [0, 1]; a float image only becomes float32."""
     if image.dtype == np.uint8:
         return image.astype(np.float32) / np.float32(255)

@@ -26,7 +26,7 @@ class NLRN(keras.Model):
     """
 
     def __init__(self, config: NLRNConfig | dict | None = None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.config = config if isinstance(config, NLRNConfig) else NLRNConfig(**(config or {}))
         self.norm_in = StatewiseBatchNorm(name="norm_in", dtype="float32")
         self.conv_in = _conv3x3(self.config.filters, "conv_in")
@@ -71,5 +71,10 @@ class NLRN(keras.Model):
 
 def _conv3x3(filters, name):
     return keras.layers.Conv2D(
-        filters, 3, padding="same", kernel_initializer="variance_scaling", name=name, dtype="float32"
+        filters,
+        3,
+        padding="same",
+        kernel_initializer="variance_scaling",
+        name=name,
+        dtype="float32",
     )

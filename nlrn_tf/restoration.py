@@ -9,16 +9,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nlrn_tf import metrics
-from nlrn_tf.data.degradations import imresize, unit_range
+from nlrn_tf.data.degradations import imresize
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.images import to_uint8, unit_range
 from nlrn_tf.inference import Model, apply_model
+from nlrn_tf.metrics import rgb_to_ycbcr, ycbcr_to_rgb
 from nlrn_tf.tiling import positions, tile_shape, tile_weights
 
 PlaneFunction = Callable[[np.ndarray], np.ndarray]
 
 # The network of the paper works on about 16 KB a pixel in float32: 4 GiB for a piece of 512 x 512.
 TILE_SIZE = 512
+
+# Measured with the released sigma-15 network: within the overlap, tiles then differ from the whole
+# image by 0.12 grey levels (RMS; at most 1.4), less than rounding to 8 bits does. An overlap of 32
+# gives 0.43, 48 gives 0.22, 80 gives 0.08; 64 costs 20 % more work at 1024 x 1024.
 OVERLAP = 64
 
 # Noise takes a float image out of [0, 1], but not further than this; 0..255 does not pass.
@@ -235,17 +240,16 @@ def _plane_function(
 
 def _enlarge_colour(run: PlaneFunction, rgb: np.ndarray, scale: int) -> np.ndarray:
     """Super-resolution of float32 RGB `[H, W, 3]`: Y by the network, Cb and Cr bicubic."""
-    ycbcr = imresize(metrics.rgb_to_ycbcr(rgb), scale)
+    ycbcr = imresize(rgb_to_ycbcr(rgb), scale)
     ycbcr[..., 0] = run(ycbcr[..., 0])
-    return metrics.ycbcr_to_rgb(ycbcr)
+    return ycbcr_to_rgb(ycbcr)
 
 
 def _like(image: np.ndarray, restored: np.ndarray) -> np.ndarray:
     """Clips float `restored` in [0, 1] and converts it to the dtype of `image`."""
-    restored = np.clip(restored, 0, 1)
     if image.dtype == np.uint8:
-        return np.rint(restored * 255).astype(np.uint8)
-    return restored.astype(image.dtype)
+        return to_uint8(restored)
+    return np.clip(restored, 0, 1).astype(image.dtype)
 
 
 def _checked_plane(image: np.ndarray) -> np.ndarray:
@@ -285,7 +289,7 @@ def _checked_image(image: np.ndarray) -> np.ndarray:
         return image
     if not np.issubdtype(image.dtype, np.floating):
         raise NLRNError(
-            f"image of dtype {image.dtype} is not supported; uint8 in 0..255 and float in [0, 1] are"
+            f"image of dtype {image.dtype} is not supported; uint8 (0..255) and float ([0, 1]) are"
         )
     if not np.isfinite(image).all():
         raise NLRNError("image has values that are not finite (NaN or Inf)")

@@ -1,24 +1,15 @@
 """Restoring image files and folders of them."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.images import IMAGE_SUFFIXES, read_image, write_image
+from nlrn_tf.progress import image_progress
 
 StrPath = str | os.PathLike
 Model = Callable[[np.ndarray], np.ndarray]
@@ -185,6 +176,8 @@ def _check_suffix(path: Path, advice: str) -> None:
 
 def _check_outputs(jobs: dict[Path, Path], may_exist: bool) -> None:
     inputs = {_identity(source): source for source in jobs.values()}
+    for target in jobs:
+        _check_writable(target)
     existing = [target for target in jobs if target.exists()]
     for target in existing:
         if target.is_dir():
@@ -202,6 +195,13 @@ def _check_outputs(jobs: dict[Path, Path], may_exist: bool) -> None:
         )
 
 
+def _check_writable(output: Path) -> None:
+    """Looks at the nearest folder that exists, so that no work is lost later."""
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise NLRNError(f"{output}: cannot be written, {folder} is no folder that allows it")
+
+
 def _identity(path: Path) -> tuple[int, int]:
     """The same for all names of one file: links, other spellings."""
     status = path.stat()
@@ -216,7 +216,7 @@ def _check_task(model: Model, task: str | None) -> None:
 
 def _restore_all(jobs: dict[Path, Path], restored: Callable) -> int:
     failures: list[NLRNError] = []
-    with _progress() as progress:
+    with image_progress() as progress:
         bar = progress.add_task("", total=len(jobs))
         for done, (target, source) in enumerate(jobs.items()):
             progress.update(bar, completed=done, description=escape(source.name))
@@ -245,18 +245,3 @@ def _restore_one(source: Path, restored: Callable, on_progress: Callable) -> np.
         return restored(image, on_progress)
     except NLRNError as error:
         raise NLRNError(f"{source}: {error}") from error
-
-
-def _progress() -> Progress:
-    """Images done and time left, on standard error when it is a terminal."""
-    console = Console(file=sys.stderr, highlight=False)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        speed_estimate_period=3600,  # one tile of a large image can take minutes
-    )

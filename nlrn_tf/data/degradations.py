@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.images import to_float
+from nlrn_tf.images import unit_range
 
 EDGES = ("mirror", "replicate")
 
@@ -36,7 +36,7 @@ def add_gaussian_noise(image: np.ndarray, sigma: float, seed: int) -> np.ndarray
     if not (math.isfinite(sigma) and sigma >= 0):
         raise NLRNError(f"noise sigma {sigma}: must be a number of at least 0 (grey levels)")
     noise = np.random.default_rng(seed).normal(0, sigma / 255, np.shape(image))
-    return to_float(image) + noise.astype(np.float32)
+    return unit_range(image) + noise.astype(np.float32)
 
 
 def crop_to_multiple(image: np.ndarray, multiple: int) -> np.ndarray:

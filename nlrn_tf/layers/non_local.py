@@ -28,7 +28,7 @@ class NonLocal(keras.layers.Layer):
     """
 
     def __init__(self, config: NLRNConfig | dict, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.config = config if isinstance(config, NLRNConfig) else NLRNConfig(**config)
         self._similarity = self.config.similarity
         self._normalization = "mean" if "dot_product" in self._similarity else "softmax"

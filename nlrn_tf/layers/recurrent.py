@@ -23,7 +23,7 @@ class Recurrent(keras.layers.Layer):
     """
 
     def __init__(self, config: NLRNConfig | dict, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.config = config if isinstance(config, NLRNConfig) else NLRNConfig(**config)
         states, filters = self.config.num_states, self.config.filters
         num_sets = 1 if self.config.tied_weights else states
@@ -53,9 +53,7 @@ class Recurrent(keras.layers.Layer):
 
         def step(number, carry):
             state, correlation, sums = carry
-            state, correlation, used = self._step(
-                number, state, first_state, correlation, training
-            )
+            state, correlation, used = self._step(number, state, first_state, correlation, training)
             if training:
                 place = ops.one_hot(number, num_states, dtype="float32")[:, None, None]
                 sums = tuple(total + place * new for total, new in zip(sums, used, strict=True))

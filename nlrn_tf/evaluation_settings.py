@@ -1,0 +1,117 @@
+"""What an evaluation scores, and how. Light: the scripts check their flags with it."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+from nlrn_tf.config import BORDERS, TASKS
+from nlrn_tf.data.benchmarks import BENCHMARKS
+from nlrn_tf.errors import NLRNError
+
+METHODS = ("nlrn", "bicubic", "identity")
+PROTOCOLS = ("full", "patches")
+DEFAULT_SIGMA = 25.0
+DEFAULT_SCALE = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings:
+    """The settings of one evaluation; what is left out is filled in on creation.
+
+    Attributes:
+      dataset: one of `nlrn_tf.data.benchmarks.BENCHMARKS`.
+      task: "denoise" or "sr"; left out, what `noise_sigma` or `scale` belongs to, else what the
+        paper mostly uses the data set for.
+      noise_sigma: of denoising, in grey levels of 0..255 (25); None for super-resolution.
+      scale: of super-resolution, at least 2 (2); None for denoising.
+      method: "nlrn"; "identity", which scores the input of the network as it is, the noisy or
+        the bicubic image; "bicubic", the same for super-resolution and not possible for denoising.
+      weights: packaged name or path; left out, `denoise_s<sigma>` or `sr`. The methods
+        without a network do not use it: None.
+      protocol: "full" restores whole images, "patches" averages overlapping patches.
+      stride, patch_size: of the patches in pixels; 1 <= stride <= patch_size.
+      self_ensemble: averages over the 8 flips and rotations.
+      window_border: of the attention, "clamp" or "circular"; None keeps that of the weights.
+      max_images: only the first images of the set; None for all.
+
+    Raises:
+      NLRNError: a value is not possible, or two contradict each other.
+    """
+
+    dataset: str
+    task: str | None = None
+    noise_sigma: float | None = None
+    scale: int | None = None
+    method: str = "nlrn"
+    weights: str | None = None
+    protocol: str = "full"
+    stride: int = 7
+    patch_size: int = 45
+    self_ensemble: bool = False
+    window_border: str | None = None
+    max_images: int | None = None
+
+    def __post_init__(self):
+        self._require_one_of("dataset", BENCHMARKS)
+        if self.task is not None:
+            self._require_one_of("task", TASKS)
+        if self.window_border is not None:
+            self._require_one_of("window_border", BORDERS)
+        self._require_one_of("method", METHODS)
+        self._require_one_of("protocol", PROTOCOLS)
+        self._fill("task", self._default_task())
+        self._check_contradictions()
+        if self.task == "denoise":
+            self._fill("noise_sigma", DEFAULT_SIGMA)
+            self._require("noise_sigma", 0 < self.noise_sigma < math.inf, "above 0 (grey levels)")
+        else:
+            self._fill("scale", DEFAULT_SCALE)
+            self._require("scale", self.scale >= 2, "a whole number of at least 2")
+        if self.method == "nlrn":
+            self._fill("weights", self.default_weights)
+        else:
+            object.__setattr__(self, "weights", None)
+        self._require("stride", 1 <= self.stride <= self.patch_size, "from 1 to patch_size")
+        self._require("max_images", self.max_images is None or self.max_images >= 1, "at least 1")
+
+    @property
+    def default_weights(self) -> str:
+        """The packaged name for the task."""
+        return "sr" if self.task == "sr" else f"denoise_s{self.noise_sigma:g}"
+
+    @property
+    def setting(self) -> float:
+        """The noise sigma or the scale."""
+        return self.noise_sigma if self.task == "denoise" else self.scale
+
+    @property
+    def border(self) -> int:
+        """Pixels at each edge that the scores leave out: the scale in super-resolution."""
+        return 0 if self.task == "denoise" else self.scale
+
+    def _default_task(self) -> str:
+        if (self.noise_sigma is None) == (self.scale is None):
+            return BENCHMARKS[self.dataset].task
+        return "sr" if self.noise_sigma is None else "denoise"
+
+    def _check_contradictions(self) -> None:
+        if self.task == "denoise" and self.scale is not None:
+            raise NLRNError(f"scale={self.scale} belongs to task sr, the task is denoise")
+        if self.task == "sr" and self.noise_sigma is not None:
+            raise NLRNError(f"noise_sigma={self.noise_sigma:g} belongs to denoise, the task is sr")
+        if self.task == "denoise" and self.method == "bicubic":
+            raise NLRNError(
+                "method=bicubic enlarges, the task is denoise; method=identity scores the noisy "
+                "images, task=sr super-resolution"
+            )
+
+    def _fill(self, name: str, value: object) -> None:
+        if getattr(self, name) is None:
+            object.__setattr__(self, name, value)
+
+    def _require_one_of(self, name: str, allowed: Iterable[str]) -> None:
+        self._require(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
+
+    def _require(self, name: str, valid: bool, allowed: str) -> None:
+        if not valid:
+            raise NLRNError(f"{name}={getattr(self, name)} is not possible: must be {allowed}")

@@ -1,0 +1,108 @@
+"""What a training run is told."""
+
+import dataclasses
+
+from nlrn_tf.errors import NLRNError
+
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """A stretch of training with one number of states, patch size and batch size.
+
+    `end` is the progress (0 to 1, see `schedule.Clock`) at which the next phase begins.
+    """
+
+    num_states: int
+    patch_size: int
+    batch_size: int
+    end: float
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """All settings of a run but its folders; the flags of `run_train.py` have the same names.
+
+    Lists in `num_states`, `patch_size` and `batch_size` have one entry for each phase or one for
+    all; `phase_ends` has the progress at which each phase but the last ends.
+    """
+
+    task: str = "denoise"
+    noise_sigma: float = 25.0
+    scales: tuple[int, ...] = (2, 3, 4)
+    sources: tuple[str, ...] = ("BSDS500/train", "BSDS500/test")
+    scale_augmentation: tuple[float, ...] = (1.0,)
+    filters: int = 128
+    embedding_size: int = 64
+    window_size: int = 45
+    num_states: tuple[int, ...] = (12,)
+    patch_size: tuple[int, ...] = (45,)
+    batch_size: tuple[int, ...] = (16,)
+    phase_ends: tuple[float, ...] = ()
+    unroll: bool = False
+    accumulate: int = 1
+    steps: int = 500_000
+    max_minutes: float | None = None
+    learning_rate: float = 1e-3
+    lr_schedule: str = "halving"
+    lr_halvings: int = 5
+    clip_norm: float = 0.5
+    ema_decay: float = 0.0
+    precision: str = "float32"
+    max_skipped: int = 20
+    seed: int = 0
+    validation_images: tuple[str, ...] = ()
+    validation_crop: int = 0
+    validation_minutes: float = 10.0
+    validation_steps: int = 0
+    checkpoint_minutes: float = 5.0
+    checkpoint_steps: int = 0
+    keep_checkpoints: int = 3
+    log_seconds: float = 30.0
+
+    def __post_init__(self):
+        for name in ("steps", "accumulate", "max_skipped", "keep_checkpoints", "lr_halvings"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        self._require("max_minutes", self.max_minutes is None or self.max_minutes > 0, "above 0")
+        self._require("learning_rate", self.learning_rate > 0, "above 0")
+        self._require("clip_norm", self.clip_norm > 0, "above 0")
+        self._require("ema_decay", 0 <= self.ema_decay < 1, "at least 0 and below 1")
+        self._require("precision", self.precision in PRECISIONS, f"one of {list(PRECISIONS)}")
+        self._require("lr_schedule", self.lr_schedule in ("halving", "cosine"), "halving or cosine")
+        self._require("noise_sigma", self.noise_sigma > 0, "above 0")
+        self._require("sources", bool(self.sources), "at least one folder of images")
+        self._check_phases()
+
+    def phases(self) -> list[Phase]:
+        """The phases in order; the last one ends at 1."""
+        count = len(self.phase_ends) + 1
+        columns = [
+            values if len(values) == count else values * count
+            for values in (self.num_states, self.patch_size, self.batch_size)
+        ]
+        return [Phase(*row) for row in zip(*columns, (*self.phase_ends, 1.0), strict=True)]
+
+    def _check_phases(self):
+        ends = (0.0, *self.phase_ends, 1.0)
+        increasing = all(a < b for a, b in zip(ends, ends[1:], strict=False))
+        self._require("phase_ends", increasing, "increasing numbers between 0 and 1")
+        for name in ("num_states", "patch_size", "batch_size"):
+            values = getattr(self, name)
+            self._require(
+                name,
+                len(values) in (1, len(ends) - 1),
+                f"one number, or one for each of the {len(ends) - 1} phases of --phase_ends",
+            )
+            self._require(name, min(values) >= 1, "at least 1")
+        grows = list(self.num_states) == sorted(self.num_states)
+        self._require("num_states", grows, "never fewer states than in the phase before")
+        self._require(
+            "patch_size",
+            max(self.patch_size) <= self.window_size,
+            f"at most the window size {self.window_size}, as in the paper",
+        )
+
+    def _require(self, name: str, valid: bool, allowed: str) -> None:
+        if not valid:
+            raise NLRNError(f"--{name}={getattr(self, name)!r} is not allowed: give {allowed}")

@@ -1,0 +1,295 @@
+"""The training loop: data, steps, growth, validation, checkpoints, resuming.
+
+Read next: `step.py` (one step), `schedule.py` and `settings.py` (what is done when),
+`checkpoint.py` (what is kept).
+
+A work folder holds
+
+    flags.cfg            the flags of the run
+    records/             the TFRecords, unless they are kept elsewhere
+    checkpoints/         everything needed to go on
+    curve.csv            one row for each validation
+    tensorboard/         scalars and images
+    weights.keras        the network at the last validation (the averages, with EMA)
+    best.keras           the network at the best validation
+"""
+
+import contextlib
+import dataclasses
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from nlrn_tf.config import NLRNConfig
+from nlrn_tf.data.pipeline import CHANNEL_OF, PipelineConfig, make_dataset
+from nlrn_tf.data.records import ensure_records, reading
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.model import NLRN
+from nlrn_tf.packaged import load_model, save_model
+from nlrn_tf.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from nlrn_tf.training.growth import grow_state
+from nlrn_tf.training.journal import Journal
+from nlrn_tf.training.schedule import Clock, learning_rate, phase_at
+from nlrn_tf.training.settings import PRECISIONS, Phase, TrainingConfig
+from nlrn_tf.training.step import TrainingStep, first_state
+from nlrn_tf.training.validation import validate, validation_samples
+
+# Settings that may change when a run goes on; the others say what is being trained.
+RESUMABLE = {
+    *("steps", "max_minutes", "learning_rate", "lr_schedule", "lr_halvings", "phase_ends"),
+    *("num_states", "patch_size", "batch_size", "accumulate", "precision", "unroll"),
+    *("max_skipped", "validation_images", "validation_crop", "validation_minutes"),
+    *("validation_steps", "checkpoint_minutes", "checkpoint_steps", "keep_checkpoints"),
+    *("log_seconds", "clip_norm"),
+}
+
+
+def train(
+    config: TrainingConfig,
+    *,
+    workdir: str | os.PathLike,
+    data_dir: str | os.PathLike,
+    records_dir: str | os.PathLike | None = None,
+    init_weights: str | None = None,
+) -> Path:
+    """Trains a network, or goes on with the run in `workdir`.
+
+    Resumed training equals uninterrupted training. Ctrl-C and SIGTERM save a checkpoint first.
+
+    Args:
+      config: the settings.
+      workdir: where the run keeps its files (see the head of this module).
+      data_dir: the data sets, one folder each.
+      records_dir: TFRecords, made when missing; default `workdir/records`.
+      init_weights: packaged name or `.keras` file to start from instead of random weights.
+
+    Returns:
+      The path of `weights.keras`.
+
+    Raises:
+      NLRNError: a setting is wrong, data is missing or damaged, the disk is full, or
+        `max_skipped` steps in a row had a gradient that was not finite.
+      KeyboardInterrupt: after Ctrl-C or SIGTERM, with a checkpoint written.
+    """
+    workdir = Path(workdir)
+    records_dir = Path(records_dir or workdir / "records")
+    records = ensure_records(
+        records_dir, data_dir, sources=config.sources, channel=CHANNEL_OF[config.task]
+    )
+    samples = validation_samples(config, data_dir)
+    with _catch_signals() as signals, reading(records):
+        trainer = _Trainer(config, workdir, records_dir, samples, signals, init_weights)
+        with trainer.journal:
+            trainer.run()
+    return workdir / "weights.keras"
+
+
+class _Trainer:
+    """The state of a run between its steps."""
+
+    def __init__(self, config, workdir, records_dir, samples, signals, init_weights):
+        self._config = config
+        self._workdir = workdir
+        self._records_dir = records_dir
+        self._samples = samples
+        self._signals = signals
+        found = latest_checkpoint(workdir / "checkpoints")
+        self._run = found or _fresh_run(config, init_weights)
+        _require_same_run(self._run, config, workdir)
+        self._clock = Clock(config, self._run.step, self._run.minutes)
+        self.journal = Journal(workdir, config, self._clock, self._run.curve)
+        self._saved_at = self._validated_at = self._clock.minutes
+        self._in_a_row = 0
+        self._phase = None
+        self._evaluated = None
+        if found:
+            self.journal.say(f"resumed at step {found.step}, {found.minutes:.1f} minutes")
+
+    def run(self) -> None:
+        """Trains to the end."""
+        while self._clock.progress < 1:
+            phase = phase_at(self._config, self._clock.progress)
+            if phase != self._phase:
+                self._enter(phase)
+            self._step()
+            self._save_and_validate_when_due()
+            if self._signals:
+                self._save()
+                self.journal.say(f"stopped at step {self._clock.step}; run again to go on")
+                raise KeyboardInterrupt
+        if self._phase is not None or not (self._workdir / "weights.keras").exists():
+            self._save_weights()
+            self._save()
+
+    def _enter(self, phase: Phase) -> None:
+        """Makes the network and the data of a phase; the network grows if it must."""
+        config = self._config
+        # A checkpoint may have more states than the phase, when the settings were changed.
+        num_states = max(phase.num_states, self._run.num_states)
+        model = NLRN(
+            _network_config(config, num_states, config.unroll), dtype=PRECISIONS[config.precision]
+        )
+        self._run.state = grow_state(self._run.state, model)
+        self._run.num_states = num_states
+        self._train_step = TrainingStep(model, config)
+        self._phase = phase
+        dataset = make_dataset(
+            self._records_dir,
+            PipelineConfig(
+                task=config.task,
+                batch_size=phase.batch_size,
+                patch_size=phase.patch_size,
+                noise_sigma=config.noise_sigma,
+                scales=config.scales,
+                seed=config.seed,
+                exclude=config.validation_images,
+                scale_augmentation=config.scale_augmentation,
+            ),
+            first_example=self._run.examples,
+        )
+        on_jax = keras.backend.backend() == "jax"
+        self._batches = dataset.as_numpy_iterator() if on_jax else iter(dataset)
+        self.journal.say(
+            f"{num_states} states, batches of {phase.batch_size * config.accumulate} patches of "
+            f"{phase.patch_size}x{phase.patch_size}, {config.precision}"
+        )
+
+    def _step(self) -> None:
+        rate = learning_rate(self._config, self._clock.progress)
+        parts = [next(self._batches) for _ in range(self._config.accumulate)]
+        self._run.state, metrics = self._train_step(self._run.state, parts, rate)
+        metrics = {name: float(value) for name, value in metrics.items()}
+        self._clock.step += 1
+        self._run.examples += self._phase.batch_size * self._config.accumulate
+        self._in_a_row = 0 if metrics["finite"] else self._in_a_row + 1
+        self._run.skipped += not metrics["finite"]
+        if self._in_a_row >= self._config.max_skipped:
+            raise NLRNError(
+                f"{self._workdir}: stopped at step {self._clock.step}, the gradient was not finite "
+                f"in {self._in_a_row} steps in a row; go on from the last checkpoint with a lower "
+                "--learning_rate or with --precision=float32"
+            )
+        self.journal.step(metrics, rate, self._run.skipped)
+
+    def _save_and_validate_when_due(self) -> None:
+        config, step, minutes = self._config, self._clock.step, self._clock.minutes
+        if _is_due(
+            step, config.validation_steps, minutes - self._validated_at, config.validation_minutes
+        ):
+            self._save_weights()
+            self._save()
+        elif _is_due(
+            step, config.checkpoint_steps, minutes - self._saved_at, config.checkpoint_minutes
+        ):
+            self._save()
+
+    def _save(self) -> None:
+        """Writes a checkpoint."""
+        self._run.step, self._run.minutes = self._clock.step, self._clock.minutes
+        self._run.curve = self.journal.curve
+        self._run.config = dataclasses.asdict(self._config)
+        self._run.state = {
+            name: [keras.ops.convert_to_numpy(value) for value in values]
+            for name, values in self._run.state.items()
+        }
+        save_checkpoint(self._workdir / "checkpoints", self._run, self._config.keep_checkpoints)
+        self._saved_at = self._clock.minutes
+
+    def _save_weights(self) -> None:
+        """Writes the network as it is now, and validates it where there are images to do so."""
+        model = self._current_network()
+        if self._samples:
+            score, restored = validate(model, self._samples)
+            rate = learning_rate(self._config, self._clock.progress)
+            self.journal.validation(score, rate, self._run.num_states)
+            self.journal.images(self._samples, restored)
+            if self._run.best is None or score > self._run.best:
+                self._run.best = score
+                save_model(model, self._workdir / "best.keras")
+        save_model(model, self._workdir / "weights.keras")
+        self._validated_at = self._clock.minutes
+
+    def _current_network(self) -> NLRN:
+        """A float32 network with the present weights, or their averages where there are any."""
+        model_config = _network_config(self._config, self._run.num_states, unroll=True)
+        if self._evaluated is None or self._evaluated.config != model_config:
+            self._evaluated = NLRN(model_config, dtype="float32")
+        model, state = self._evaluated, self._run.state
+        values = state["ema"] or state["trainable"] + state["non_trainable"]
+        variables = model.trainable_variables + model.non_trainable_variables
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(keras.ops.convert_to_numpy(value))
+        return model
+
+
+def _fresh_run(config: TrainingConfig, init_weights: str | None) -> Checkpoint:
+    """The run before its first step."""
+    num_states = config.phases()[0].num_states
+    if init_weights is None:
+        keras.utils.set_random_seed(config.seed)
+        model = NLRN(_network_config(config, num_states))
+    else:
+        model = load_model(init_weights)
+        _require_same_network(model.config, config, init_weights)
+    return Checkpoint(first_state(model, config), num_states=model.config.num_states)
+
+
+def _network_config(config: TrainingConfig, num_states: int, unroll: bool = False) -> NLRNConfig:
+    denoise = config.task == "denoise"
+    return NLRNConfig(
+        filters=config.filters,
+        embedding_size=config.embedding_size,
+        window_size=config.window_size,
+        num_states=num_states,
+        unroll=unroll,
+        task=config.task,
+        noise_sigma=config.noise_sigma if denoise else None,
+        scales=() if denoise else config.scales,
+    )
+
+
+def _require_same_network(found: NLRNConfig, config: TrainingConfig, path: str) -> None:
+    for name in ("filters", "embedding_size"):
+        if getattr(found, name) != getattr(config, name):
+            raise NLRNError(
+                f"{path}: has {name}={getattr(found, name)}, but --{name}={getattr(config, name)}"
+            )
+
+
+def _require_same_run(run: Checkpoint, config: TrainingConfig, workdir: Path) -> None:
+    """Refuses to go on with a run that trains something else."""
+    for field in dataclasses.fields(TrainingConfig):
+        if field.name in RESUMABLE or field.name not in run.config:
+            continue
+        now, then = getattr(config, field.name), run.config[field.name]
+        if (list(now) if isinstance(now, tuple) else now) != then:
+            raise NLRNError(
+                f"{workdir}: holds a run with --{field.name}={then}, not {now}; "
+                "give another --workdir or the same flags"
+            )
+
+
+def _is_due(step: int, every_steps: int, minutes: float, every_minutes: float) -> bool:
+    return bool(every_steps) and step % every_steps == 0 or minutes >= every_minutes
+
+
+@contextlib.contextmanager
+def _catch_signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM in a list instead of stopping the program."""
+    received = []
+
+    def handler(number, _):
+        if received:
+            raise KeyboardInterrupt  # the second time at once
+        received.append(number)
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,114 @@
+"""Scores a method on a benchmark of the paper, next to the paper's figures.
+
+  python run_eval.py --dataset=Urban100
+  python run_eval.py --dataset=Set12 --task=denoise --noise_sigma=25 --weights=denoise_s25
+  python run_eval.py --dataset=Set5 --task=sr --scale=3 --method=bicubic --json=set5_x3.json
+
+Denoising: grey images; noise of the given sigma, seeded by the position of the image in the sorted
+list of files. Super-resolution: the Y channel, degraded by MATLAB's bicubic and not rounded.
+PSNR and SSIM are those of the result as 8 bits.
+"""
+
+from absl import flags
+
+from nlrn_tf import cli
+from nlrn_tf.config import BORDERS, TASKS
+from nlrn_tf.data.benchmarks import BENCHMARKS
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.evaluation_settings import METHODS, PROTOCOLS, EvaluationSettings
+
+flags.DEFINE_enum("dataset", None, list(BENCHMARKS), "Benchmark to score on.", required=True)
+flags.DEFINE_enum(
+    "task",
+    None,
+    TASKS,
+    "Denoising or super-resolution. Default: what --noise_sigma or --scale belongs to, else what "
+    "the paper mostly uses the data set for.",
+)
+flags.DEFINE_float(
+    "noise_sigma", None, "Noise of denoising, in grey levels of 0..255. Default: 25."
+)
+flags.DEFINE_integer("scale", None, "Factor of super-resolution. Default: 2.")
+flags.DEFINE_enum(
+    "method",
+    "nlrn",
+    METHODS,
+    "nlrn: the network. identity: its input, the noisy or bicubic image. bicubic: the same, for "
+    "super-resolution only.",
+)
+flags.DEFINE_string(
+    "weights",
+    None,
+    "Name of packaged weights, or path of a .keras file. Default: denoise_s<noise_sigma>, or sr.",
+)
+flags.DEFINE_enum(
+    "protocol",
+    "full",
+    PROTOCOLS,
+    "full: whole images. patches: overlapping patches, averaged, as the original release does.",
+)
+flags.DEFINE_integer("stride", 7, "Pixels between the patches.")
+flags.DEFINE_integer("patch_size", 45, "Side of the patches in pixels.")
+flags.DEFINE_bool(
+    "self_ensemble",
+    False,
+    "Average over the 8 flips and rotations (the paper's MV): 8 times slower.",
+)
+flags.DEFINE_enum(
+    "window_border",
+    None,
+    BORDERS,
+    "What attention windows do at the border of the image. Default: what the weights say.",
+)
+flags.DEFINE_integer("max_images", None, "Score only the first images of the data set.")
+_OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir",
+    None,
+    "Folder for the restored images, and for comparisons side by side (degraded, restored, true).",
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Folder of the data sets, one folder each. Default: $NLRN_DATA_DIR, else data/ here.",
+)
+_JSON = flags.DEFINE_string("json", None, "File for the scores, written after each image.")
+
+_SETTINGS = (
+    "dataset",
+    "task",
+    "noise_sigma",
+    "scale",
+    "method",
+    "weights",
+    "protocol",
+    "stride",
+    "patch_size",
+    "self_ensemble",
+    "window_border",
+    "max_images",
+)
+
+
+def main(arguments: list[str]) -> None:
+    if arguments:
+        raise flags.Error(f"{arguments[0]}: this script takes flags only")
+    try:
+        settings = EvaluationSettings(**{name: flags.FLAGS[name].value for name in _SETTINGS})
+    except NLRNError as error:
+        raise flags.Error(f"--{error}") from error
+
+    from rich.console import Console
+
+    from nlrn_tf.evaluation import evaluate  # loads TensorFlow
+
+    evaluate(
+        settings,
+        data_dir=_DATA_DIR.value,
+        output_dir=_OUTPUT_DIR.value,
+        json_path=_JSON.value,
+        console=Console(highlight=False),
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

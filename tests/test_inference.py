@@ -1,0 +1,72 @@
+import gc
+import weakref
+
+import keras
+import numpy as np
+import pytest
+
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.inference import apply_model
+
+
+def convolution():
+    model = keras.Sequential(
+        [keras.Input((None, None, 1)), keras.layers.Conv2D(1, 3, padding="same")]
+    )
+    return model
+
+
+class Counting(keras.Model):
+    """The identity; counts how often Python runs it."""
+
+    runs = 0
+
+    def call(self, images):
+        self.runs += 1
+        return images
+
+
+def images(*shape):
+    return np.random.default_rng(0).random(shape, np.float32)
+
+
+def test_output_is_that_of_the_model():
+    model, batch = convolution(), images(2, 9, 14, 1)
+    expected = keras.ops.convert_to_numpy(model(batch))
+    np.testing.assert_allclose(apply_model(model, batch), expected, atol=1e-6)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="compiles under TensorFlow")
+def test_keras_model_is_traced_once_for_all_sizes():
+    model = Counting()
+    for shape in [(1, 8, 8, 1), (1, 9, 30, 1), (4, 5, 5, 1)]:
+        np.testing.assert_array_equal(apply_model(model, images(*shape)), images(*shape))
+    assert model.runs == 1
+
+
+def test_changed_weights_are_used():
+    model, batch = convolution(), images(1, 8, 8, 1)
+    apply_model(model, batch)
+    model.set_weights([np.zeros((3, 3, 1, 1)), np.ones(1)])
+    np.testing.assert_array_equal(apply_model(model, batch), np.ones_like(batch))
+
+
+def test_model_is_not_kept_alive():
+    model = convolution()
+    apply_model(model, images(1, 8, 8, 1))
+    alive = weakref.ref(model)
+    del model
+    gc.collect()
+    assert alive() is None
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda batch: batch / np.float32(0), "not finite"),
+        (lambda batch: batch[:, 1:], "shape"),
+    ],
+)
+def test_wrong_output_is_refused(model, message):
+    with np.errstate(divide="ignore", invalid="ignore"), pytest.raises(NLRNError, match=message):
+        apply_model(model, images(1, 8, 8, 1))
