@@ -4,6 +4,7 @@ Arrays are uint8, `[H, W]` for grey and `[H, W, 3]` in RGB order for colour.
 """
 
 import os
+import zlib
 from pathlib import Path
 
 import cv2
@@ -62,7 +63,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         content = np.fromfile(path, np.uint8)
     except OSError as error:
         raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
-    stored = _decode(content, cv2.IMREAD_UNCHANGED)
+    damaged = _is_damaged_png(content.tobytes())
+    stored = None if damaged else _decode(content, cv2.IMREAD_UNCHANGED)
     if stored is None:
         raise NLRNError(f"{path}: not an image that can be decoded; is it complete?")
     if stored.dtype != np.uint8:
@@ -128,3 +130,20 @@ def _decode(content: np.ndarray, mode: int) -> np.ndarray | None:
         return cv2.imdecode(content, mode) if content.size else None
     except cv2.error:  # OpenCV's limits on header sizes raise instead of returning None
         return None
+
+
+def _is_damaged_png(content: bytes) -> bool:
+    """Whether a needed chunk is cut off or has a wrong checksum; libpng would print about it."""
+    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return False
+    start, kind = 8, b""
+    while kind != b"IEND":
+        end = start + 8 + int.from_bytes(content[start : start + 4], "big")
+        kind, checksum = content[start + 4 : start + 8], content[end : end + 4]
+        if len(checksum) < 4:
+            return True
+        needed = kind[:1].isupper()
+        if needed and zlib.crc32(content[start + 4 : end]) != int.from_bytes(checksum, "big"):
+            return True
+        start = end + 4
+    return False

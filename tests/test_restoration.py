@@ -1,15 +1,18 @@
 from types import SimpleNamespace
 
 import cv2
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
+from nlrn_tf.config import NLRNConfig
 from nlrn_tf.data.degradations import imresize
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.metrics import rgb_to_y
+from nlrn_tf.model import NLRN
 from nlrn_tf.restoration import predict, predict_patches, restore, self_ensemble
 
 
@@ -289,3 +292,32 @@ def test_model_of_unknown_task_enlarges_when_told():
 def test_unsupported_images_are_refused(image, message):
     with pytest.raises(NLRNError, match=message):
         restore(identity, image)
+
+
+@pytest.fixture(scope="module")
+def network():
+    keras.utils.set_random_seed(5)
+    model = NLRN(NLRNConfig(filters=8, embedding_size=4, num_states=2, window_size=7))
+    weights = model.get_weights()
+    model.set_weights([w + 0.1 * np.random.default_rng(0).normal(size=w.shape) for w in weights])
+    return model
+
+
+def test_network_in_tiles_equals_the_whole_image(network):
+    # Two states reach 2 (3 + 2) + 2 pixels, less than the part of the overlap thrown away.
+    image = noise(90, 130)
+    whole = predict(network, image)
+    tiled = predict(network, image, tile_size=90, overlap=64)
+    assert np.abs(whole - image).max() > 0.01
+    np.testing.assert_allclose(tiled, whole, atol=1e-4)
+
+
+def test_network_restores_patches_and_colour(network):
+    image = noise(20, 33)
+    assert predict_patches(network, image, 7, 5).shape == (20, 33)
+    rgb = colour_photo()
+    restored = restore(network, rgb)
+    for channel in range(3):
+        np.testing.assert_array_equal(
+            restored[..., channel], restore(network, np.ascontiguousarray(rgb[..., channel]))
+        )

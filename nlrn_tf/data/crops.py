@@ -96,14 +96,16 @@ def _crop(
     Returns:
       uint8 `[taken, taken, 1]`.
     """
-    size, top, left = (tf.cast(value, tf.int64) for value in shape)
+    size, *lead = (tf.cast(value, tf.int64) for value in shape)
+    turned = draws.below(2)  # rows and columns of the image become those of the region, or swap
+    before = tf.stack(lead) * taken // size  # pixels of the image before the patch
     offsets = tf.range(tf.cast(taken, tf.int64))
     span = -(-patch_size * taken // size)  # pixels of the image that the patch covers
-    rows = _line(offsets - top * taken // size, span, image.height, draws)
-    columns = _line(offsets - left * taken // size, span, image.width, draws)
+    rows = _line(offsets - before[turned], span, image.height, draws)
+    columns = _line(offsets - before[1 - turned], span, image.width, draws)
     upright = rows[:, None] * image.width + columns
     transposed = rows * image.width + columns[:, None]
-    places = image.start + tf.where(draws.below(2) == 0, upright, transposed)
+    places = image.start + tf.where(turned == 0, upright, transposed)
     return tf.gather(image.pixels, places)[..., None]
 
 

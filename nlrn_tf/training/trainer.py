@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.data.pipeline import CHANNEL_OF, PipelineConfig, make_dataset
@@ -103,6 +102,7 @@ class _Trainer:
         self._clock = Clock(config, self._run.step, self._run.minutes)
         self.journal = Journal(workdir, config, self._clock, self._run.curve)
         self._saved_at = self._validated_at = self._clock.minutes
+        self._saved_step = self._run.step
         self._in_a_row = 0
         self._phase = None
         self._evaluated = None
@@ -121,7 +121,7 @@ class _Trainer:
                 self._save()
                 self.journal.say(f"stopped at step {self._clock.step}; run again to go on")
                 raise KeyboardInterrupt
-        if self._phase is not None or not (self._workdir / "weights.keras").exists():
+        if self._saved_step != self._clock.step or not (self._workdir / "weights.keras").exists():
             self._save_weights()
             self._save()
 
@@ -197,7 +197,7 @@ class _Trainer:
             for name, values in self._run.state.items()
         }
         save_checkpoint(self._workdir / "checkpoints", self._run, self._config.keep_checkpoints)
-        self._saved_at = self._clock.minutes
+        self._saved_at, self._saved_step = self._clock.minutes, self._clock.step
 
     def _save_weights(self) -> None:
         """Writes the network as it is now, and validates it where there are images to do so."""
@@ -274,7 +274,8 @@ def _require_same_run(run: Checkpoint, config: TrainingConfig, workdir: Path) ->
 
 
 def _is_due(step: int, every_steps: int, minutes: float, every_minutes: float) -> bool:
-    return bool(every_steps) and step % every_steps == 0 or minutes >= every_minutes
+    by_steps = every_steps > 0 and step % every_steps == 0
+    return by_steps or minutes >= every_minutes
 
 
 @contextlib.contextmanager

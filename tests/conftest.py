@@ -1,0 +1,35 @@
+"""Where the tests find data sets and oracles, and small helpers for all of them."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The public data sets: `$NLRN_DATA_DIR`, else `shared/data` beside the repository."""
+    return _folder("NLRN_DATA_DIR", SHARED / "data")
+
+
+@pytest.fixture(scope="session")
+def reference_dir() -> Path:
+    """The oracles: `$NLRN_REFERENCE_DIR`, else `shared/reference` beside the repository."""
+    return _folder("NLRN_REFERENCE_DIR", SHARED / "reference")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def _folder(variable: str, default: Path) -> Path:
+    folder = Path(os.environ.get(variable) or default)
+    if not folder.is_dir():
+        pytest.skip(f"no folder {folder}; set ${variable}")
+    return folder

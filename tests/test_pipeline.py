@@ -1,0 +1,331 @@
+"""The pipeline against brute force: each example is looked up in the images it comes from."""
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nlrn_tf.data.degradations import imresize
+from nlrn_tf.data.pipeline import PipelineConfig, make_dataset
+from nlrn_tf.data.records import ensure_records
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.images import read_image, write_image
+
+ALL_FACTORS = (1.0, 0.9, 0.8, 0.7, 0.6)
+
+
+def orientations(patch):
+    """The eight flips and rotations of `[H, W]`."""
+    return [np.rot90(turned, k) for turned in (patch, patch.T) for k in range(4)]
+
+
+def random_image(height, width, seed):
+    return np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
+
+
+def make_records(folder, images, channel="grey", num_shards=2):
+    """Records of `{name: uint8 [H, W]}`; returns their folder."""
+    for name, image in images.items():
+        write_image(folder / "data" / "set" / f"{name}.png", image)
+    records = folder / "records"
+    ensure_records(
+        records,
+        folder / "data",
+        sources=["set"],
+        channel=channel,
+        num_shards=num_shards,
+        progress=False,
+    )
+    return records
+
+
+def take(records, config, count, **options):
+    """The first `count` examples: (degraded, clean), each `[count, P, P]`."""
+    batches = make_dataset(records, config, **options).unbatch().batch(count).take(1)
+    return tuple(array[..., 0] for array in next(batches.as_numpy_iterator()))
+
+
+@pytest.fixture(scope="module")
+def images():
+    """One image is smaller than the patches of 16 in both directions, one in height."""
+    sizes = {"a": (60, 50), "b": (40, 90), "c": (12, 9), "d": (10, 70)}
+    return {name: random_image(*size, i) for i, (name, size) in enumerate(sizes.items())}
+
+
+@pytest.fixture(scope="module")
+def records(images, tmp_path_factory):
+    return make_records(tmp_path_factory.mktemp("grey"), images)
+
+
+@pytest.fixture(scope="module")
+def sr_records(images, tmp_path_factory):
+    return make_records(tmp_path_factory.mktemp("y"), images, "y")
+
+
+def mirrored_patches(image, size):
+    """All patches of an image, mirrored beyond its edges where it is smaller: bytes -> place."""
+    pads = [(max(0, size - length),) * 2 for length in image.shape]
+    padded = np.pad(image, pads, "symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size))
+    return {windows[y, x].tobytes(): (y, x) for y, x in np.ndindex(windows.shape[:2])}
+
+
+def find(patch, places):
+    """Where the uint8 patch is among `mirrored_patches`: (y, x, orientation)."""
+    for number, oriented in enumerate(orientations(patch)):
+        place = places.get(np.ascontiguousarray(oriented).tobytes())
+        if place is not None:
+            return (*place, number)
+    return None
+
+
+def test_clean_patches_are_crops_and_the_noise_is_gaussian(records, images):
+    degraded, clean = take(records, PipelineConfig("denoise", patch_size=16, noise_sigma=30), 200)
+    assert degraded.dtype == clean.dtype == np.float32
+    found = set()
+    for patch in clean:
+        exact = np.round(patch * 255).astype(np.uint8)
+        np.testing.assert_array_equal(patch, exact.astype(np.float32) / np.float32(255))
+        names = [n for n, image in images.items() if find(exact, mirrored_patches(image, 16))]
+        assert len(names) == 1
+        found.update(names)
+    assert found == set(images)
+    noise = (degraded - clean) * 255
+    assert noise.std() == pytest.approx(30, rel=0.02)
+    assert abs(noise.mean()) < 0.5
+    assert degraded.min() < 0  # not clipped
+    assert degraded.max() > 1
+    neighbours = np.corrcoef(noise[:-1].ravel(), noise[1:].ravel())[0, 1]
+    assert abs(neighbours) < 0.02
+
+
+@pytest.mark.parametrize("size", [(12, 14), (6, 7)], ids=["larger", "smaller than the patch"])
+def test_every_position_and_orientation_is_equally_likely(size, tmp_path):
+    image = random_image(*size, 7)
+    records = make_records(tmp_path, {"one": image})
+    _, clean = take(records, PipelineConfig("denoise", patch_size=8), 6000)
+    places = mirrored_patches(image, 8)
+    seen = {}
+    for patch in np.round(clean * 255).astype(np.uint8):
+        place = find(patch, places)
+        seen[place] = seen.get(place, 0) + 1
+    states = 8 * (abs(size[0] - 8) + 1) * (abs(size[1] - 8) + 1)
+    counts = np.array(list(seen.values()) + [0] * (states - len(seen)))
+    assert None not in seen
+    assert counts.size == states
+    chi_squared = np.sum((counts - 6000 / states) ** 2) / (6000 / states)
+    # Mean states - 1, variance 2 (states - 1): five standard deviations.
+    assert chi_squared < states - 1 + 5 * np.sqrt(2 * (states - 1))
+
+
+def test_an_epoch_visits_each_image_by_its_area(tmp_path):
+    # The grey level tells which image a patch is from: 4, 1 and 2 patch areas.
+    levels = {"a": ((40, 40), 10), "b": ((20, 20), 20), "c": ((20, 41), 30)}
+    flat = {name: np.full(size, level, np.uint8) for name, (size, level) in levels.items()}
+    records = make_records(tmp_path, flat)
+    config = PipelineConfig("denoise", patch_size=20, noise_sigma=0, seed=3)
+    _, clean = take(records, config, 7 * 40)
+    epochs = np.round(clean[:, 0, 0] * 255).astype(int).reshape(40, 7)
+    for epoch in epochs:
+        assert sorted(epoch) == [10, 10, 10, 10, 20, 30, 30]
+    assert len({tuple(epoch) for epoch in epochs}) > 20
+    held_out = PipelineConfig("denoise", patch_size=20, exclude=("set/a",))
+    _, clean = take(records, held_out, 30)
+    assert set(np.round(clean[:, 0, 0] * 255)) == {20, 30}
+
+
+@pytest.mark.parametrize("factors", [(1.0,), (1.0, 0.8)])
+@pytest.mark.parametrize("task", ["denoise", "sr"])
+def test_resuming_gives_what_an_uninterrupted_run_gives(
+    task, factors, records, sr_records, tmp_path
+):
+    folder = {"denoise": records, "sr": sr_records}[task]
+    config = PipelineConfig(task, 6, 12, seed=5, scale_augmentation=factors)
+    whole = take(folder, config, 150)  # more than two epochs
+    for first in (0, 1, 59, 61, 140):
+        other = PipelineConfig(task, 5, 12, seed=5, scale_augmentation=factors)
+        resumed = take(folder, other, 10, first_example=first)
+        for expected, array in zip(whole, resumed, strict=True):
+            np.testing.assert_array_equal(array, expected[first : first + 10])
+
+
+def test_resuming_late_is_quick_and_equal(records):
+    config = PipelineConfig("denoise", 4, 12)
+    start = time.monotonic()
+    late = take(records, config, 10, first_example=5_000_000)
+    assert time.monotonic() - start < 10
+    before = take(records, config, 310, first_example=5_000_000 - 300)
+    for expected, array in zip(before, late, strict=True):
+        np.testing.assert_array_equal(array, expected[300:])
+
+
+def test_a_new_process_gives_the_same_examples(records, tmp_path):
+    program = (
+        "import sys, numpy as np\n"
+        "from nlrn_tf.data.pipeline import PipelineConfig, make_dataset\n"
+        "config = PipelineConfig('denoise', 4, 12, seed=9, scale_augmentation=(1.0, 0.7))\n"
+        "batch = next(iter(make_dataset(sys.argv[1], config, first_example=1234)))\n"
+        "np.savez(sys.argv[2], *batch)\n"
+    )
+    output = tmp_path / "batch.npz"
+    subprocess.run(
+        [sys.executable, "-c", program, str(records), str(output)],
+        check=True,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "PYTHONHASHSEED": "77"},
+    )
+    config = PipelineConfig("denoise", 4, 12, seed=9, scale_augmentation=(1.0, 0.7))
+    here = next(iter(make_dataset(records, config, first_example=1234)))
+    with np.load(output) as there:
+        for name, array in zip(there.files, here, strict=True):
+            np.testing.assert_array_equal(there[name], array)
+
+
+def test_shards_and_cache_do_not_change_the_examples(records, images, tmp_path):
+    config = PipelineConfig("denoise", 4, 12)
+    expected = take(records, config, 100)
+    variants = [
+        take(make_records(tmp_path, images, num_shards=3), config, 100),
+        take(records, config, 100, cache_bytes=0),
+    ]
+    for variant in variants:
+        np.testing.assert_array_equal(variant, expected)
+
+
+def test_seeds_differ_and_batches_have_their_shape(records):
+    one, two = (take(records, PipelineConfig("denoise", 4, 12, seed=s), 20) for s in (0, 1))
+    assert not np.array_equal(one[1], two[1])
+    dataset = make_dataset(records, PipelineConfig("denoise", 3, 12))
+    assert [tuple(spec.shape) for spec in dataset.element_spec] == [(3, 12, 12, 1)] * 2
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+def test_sr_pairs_equal_degrading_the_whole_image(scale, tmp_path):
+    """Whatever the patch's position relative to the LR grid, its borders feel the real pixels."""
+    patch, margin = 10, 6 * scale
+    image = random_image(70, 66, 11)
+    records = make_records(tmp_path, {"one": image}, "y")
+    degraded, clean = take(records, PipelineConfig("sr", 4, patch, scales=(scale,)), 300)
+    padded = np.pad(image, margin, "symmetric").astype(np.float32) / 255
+    places = mirrored_patches(image, patch)
+    # Degrading the padded image with its LR grid at each of the scale**2 phases.
+    phases = {}
+    for phase in itertools.product(range(scale), repeat=2):
+        part = padded[phase[0] :, phase[1] :]
+        part = part[: part.shape[0] // scale * scale, : part.shape[1] // scale * scale]
+        phases[phase] = imresize(imresize(part, 1 / scale), scale)
+    used = set()
+    for low, high in zip(degraded, clean, strict=True):
+        y, x, turn = find(np.round(high * 255).astype(np.uint8), places)
+        low = orientations(low)[turn]
+        errors = {}
+        for (down, right), whole in phases.items():
+            top, left = y + margin - down, x + margin - right
+            expected = whole[top : top + patch, left : left + patch]
+            if expected.shape == low.shape:
+                errors[down, right] = np.abs(low - expected).max()
+        best = min(errors, key=errors.get)
+        assert errors[best] < 2e-6
+        used.add(((y - best[0]) % scale, (x - best[1]) % scale))
+    assert len(used) == scale**2
+
+
+def test_sr_mixes_its_scales(sr_records):
+    each = [take(sr_records, PipelineConfig("sr", 4, 12, scales=(s,)), 200) for s in (2, 4)]
+    errors = [np.mean((degraded - clean) ** 2) for degraded, clean in each]
+    degraded, clean = take(sr_records, PipelineConfig("sr", 4, 12, scales=(2, 4)), 400)
+    assert errors[0] < np.mean((degraded - clean) ** 2) < errors[1]
+
+
+@pytest.mark.parametrize("task", ["denoise", "sr"])
+def test_scale_augmentation_shrinks(task, tmp_path):
+    """A ramp stays a ramp and gets steeper by 1 / factor."""
+    patch, factors = 20, np.array(ALL_FACTORS)
+    ramp = np.repeat(np.arange(250, dtype=np.uint8)[None], 120, 0)
+    channel = {"denoise": "grey", "sr": "y"}[task]
+    records = make_records(tmp_path, {"ramp": ramp}, channel)
+    _, clean = take(records, PipelineConfig(task, 4, patch, scale_augmentation=ALL_FACTORS), 500)
+    assert clean.min() >= 0
+    assert clean.max() <= 1
+    slopes = np.abs(clean[:, -3, -3] - clean[:, 2, 2]) * 255 / (patch - 5)
+    # A crop has a whole number of pixels, which changes the factor a little; near the ends of
+    # the ramp, and of the grey levels, the image is mirrored or clipped.
+    nearest = np.abs(slopes[:, None] - 1 / factors).argmin(1)
+    close = np.abs(slopes * factors[nearest] - 1) < 0.02
+    assert close.mean() > 0.9
+    assert np.bincount(nearest[close], minlength=5).min() > 60
+
+
+def test_unshrunk_examples_are_exact_under_scale_augmentation(records, images):
+    config = PipelineConfig("denoise", 4, 12, scale_augmentation=(1.0, 0.6))
+    _, clean = take(records, config, 100)
+    quantised = np.round(clean * 255)
+    exact = np.abs(clean * 255 - quantised).max((1, 2)) < 1e-4
+    assert 30 < exact.sum() < 70
+    places = [mirrored_patches(image, 12) for image in images.values()]
+    for patch in quantised[exact].astype(np.uint8):
+        assert any(find(patch, place) for place in places)
+
+
+def test_records_of_another_task_or_image_name_are_refused(records, sr_records):
+    with pytest.raises(NLRNError, match="channel 'grey'"):
+        make_dataset(records, PipelineConfig("sr"))
+    with pytest.raises(NLRNError, match="channel 'y'"):
+        make_dataset(sr_records, PipelineConfig("denoise"))
+    with pytest.raises(NLRNError, match="no image 'set/x'"):
+        make_dataset(records, PipelineConfig("denoise", exclude=("set/x",)))
+    everything = tuple(f"set/{name}" for name in "abcd")
+    with pytest.raises(NLRNError, match="every image is excluded"):
+        make_dataset(records, PipelineConfig("denoise", exclude=everything))
+    with pytest.raises(NLRNError, match=r"manifest\.json"):
+        make_dataset(records.parent, PipelineConfig("denoise"))
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove"])
+def test_a_damaged_record_file_is_named(damage, images, tmp_path):
+    folder = make_records(tmp_path, images)
+    shard = folder / "images-00001-of-00002.tfrecord"
+    content = bytearray(shard.read_bytes())
+    if damage == "remove":
+        shard.unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        shard.write_bytes(content[:-7] if damage == "truncate" else content)
+    with pytest.raises(NLRNError, match=r"images-00001-of-00002\.tfrecord"):
+        make_dataset(folder, PipelineConfig("denoise"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"task": "deblur"},
+        {"batch_size": 0},
+        {"patch_size": 0},
+        {"noise_sigma": -1.0},
+        {"noise_sigma": float("nan")},
+        {"scales": ()},
+        {"scales": (0,)},
+        {"seed": -1},
+        {"scale_augmentation": ()},
+        {"scale_augmentation": (1.5,)},
+    ],
+)
+def test_wrong_configurations_are_refused(wrong):
+    with pytest.raises(NLRNError):
+        PipelineConfig(**{"task": "denoise", **wrong})
+
+
+def test_real_images(data_dir, tmp_path):
+    """Training examples of BSDS500 lie in their image and spread over many images."""
+    records = tmp_path / "records"
+    ensure_records(records, data_dir, sources=["BSDS500/test"], channel="grey", progress=False)
+    _, clean = take(records, PipelineConfig("denoise", patch_size=25), 50)
+    assert clean.shape == (50, 25, 25)
+    assert len(np.unique(clean.mean((1, 2)))) == 50
+    first = read_image(next(iter(sorted((data_dir / "BSDS500" / "test").glob("*.jpg")))))
+    assert first.ndim == 3
