@@ -30,8 +30,8 @@ def load_model(name_or_path: str | os.PathLike, **config_overrides) -> NLRN:
       The network; call it on `[B, H, W, 1]` float32 in [0, 1].
 
     Raises:
-      NLRNError: no such name or file, a damaged file, another kind of file, or an override that does
-        not exist or does not fit the weights.
+      NLRNError: no such name or file, a damaged file, another kind of file, or an override that
+        does not exist or does not fit the weights.
     """
     model = _read(_find(name_or_path))
     if not config_overrides:

@@ -2,8 +2,8 @@
 
 Both name their variables alike. The batch norms of the recurrence are numbered in the order of
 their use, three for each state: before the non-local module, before the first and before the
-second convolution. The released graphs work on grey levels 0..255, as our network does inside, so that
-the weights carry over as they are.
+second convolution. The released graphs work on grey levels 0..255, as our network does inside, so
+that the weights carry over as they are.
 """
 
 import os
@@ -94,7 +94,7 @@ def _layers(model: NLRN) -> list[tuple]:
 
 
 def _assign(layer, names: list[str], unread: dict[str, np.ndarray]) -> None:
-    """Gives `layer` the variables under `names`, one for each state, and takes them out of `unread`."""
+    """Moves the variables under `names`, one name for each state, from `unread` to `layer`."""
     for weight in layer.weights:
         values = [unread.pop(f"{name}/{weight.name}") for name in names]
         stacked = len(weight.shape) > values[0].ndim

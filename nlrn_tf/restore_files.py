@@ -70,6 +70,8 @@ def restore_files(
         model = load_model(model)
     _check_task(model, task)
     scale = checked_scale(model, scale)
+    if task and (task == "sr") != (scale is not None):
+        raise NLRNError(f"--task={task}: --scale must be given for sr, and only for sr")
 
     def restored(image: np.ndarray, on_progress: Callable[[float], None]) -> np.ndarray:
         return restore(
@@ -151,7 +153,9 @@ def _images_below(folder: Path, output: Path) -> list[Path]:
         images += [
             parent / name
             for name in names
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES
+            and not name.startswith(".")
+            and (parent / name).is_file()
         ]
     return sorted(images)
 

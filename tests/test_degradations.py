@@ -82,10 +82,7 @@ def test_uint8_is_rounded_after_each_pass(scale, edges):
     expected = np.clip(half_up(np.clip(half_up(rows), 0, 255) @ columns.T), 0, 255)
     resized = imresize(image, scale, edges=edges)
     assert resized.dtype == np.uint8
-    # A half that float64 misses by its rounding error may fall either way.
-    difference = np.abs(resized - expected)
-    assert difference.max() <= 1
-    assert np.mean(difference > 0) < 0.05
+    np.testing.assert_array_equal(resized, expected)
 
 
 @pytest.mark.parametrize("data_set", ["Set5", "Set14"])
@@ -105,7 +102,9 @@ def test_channels_are_resized_alike():
     resized = imresize(image, 0.5)
     assert resized.shape == (5, 7, 3)
     for channel in range(3):
-        np.testing.assert_allclose(resized[..., channel], imresize(image[..., channel], 0.5), atol=1e-6)
+        np.testing.assert_allclose(
+            resized[..., channel], imresize(image[..., channel], 0.5), atol=1e-6
+        )
 
 
 @settings(deadline=None, max_examples=30)
@@ -173,14 +172,6 @@ def test_noise_follows_the_fixed_rule():
     assert noisy.min() < 0  # not clipped
     np.testing.assert_array_equal(noisy, add_gaussian_noise(image, 25, seed=7))
     assert (noisy != add_gaussian_noise(image, 25, seed=8)).mean() > 0.99
-
-
-def test_noise_equals_that_of_the_reference_file(reference_dir):
-    reference = np.load(reference_dir / "whole_image_reference.npz")
-    noisy, clean = reference["noisy"], reference["clean"]
-    clean = np.rint(clean * 255).astype(np.uint8) if clean.max() <= 1 else clean.astype(np.uint8)
-    residual = (noisy - clean / 255.0).std() * 255
-    assert residual == pytest.approx(15, abs=1)
 
 
 @pytest.mark.parametrize("sigma", [-1, math.nan, math.inf])

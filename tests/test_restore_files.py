@@ -84,6 +84,17 @@ def test_super_resolution(tmp_path, photos):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("task", "scale"), [("sr", None), ("denoise", 2)])
+def test_task_and_scale_that_contradict_each_other(tmp_path, photos, task, scale):
+    with pytest.raises(NLRNError, match="scale"):
+        restore_files(negative, [photos], tmp_path / "out", task=task, scale=scale)
+
+
+def test_a_broken_link_is_no_image(tmp_path, photos):
+    (photos / "broken.png").symlink_to(tmp_path / "missing.png")
+    assert restore_files(negative, [photos], tmp_path / "out") == 3
+
+
 def test_a_damaged_image_does_not_stop_the_others(tmp_path, photos, capsys):
     content = (photos / "grey.png").read_bytes()
     (photos / "broken.png").write_bytes(content[: len(content) // 2])

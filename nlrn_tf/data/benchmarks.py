@@ -64,7 +64,8 @@ def benchmark_images(
     benchmark = BENCHMARKS[name]
     folder = Path(data_dir) / benchmark.folder
     remedy = (
-        f"`python data_tools/prepare_datasets.py --data_dir={data_dir}` gets it "
+        f"`python data_tools/prepare_datasets.py --data_dir={data_dir} "
+        f"--sets={benchmark.folder}` gets it "
         "(--from=FOLDER takes it from a local folder)"
     )
     try:

@@ -26,8 +26,6 @@ from pathlib import Path
 import cv2
 import pooch
 import tensorflow as tf
-from rich.console import Console
-from rich.progress import Progress
 
 from nlrn_tf.data.record_manifest import (
     MANIFEST,
@@ -42,6 +40,7 @@ from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import atomic_path
 from nlrn_tf.images import find_images, read_image, rgb_to_grey
 from nlrn_tf.metrics import rgb_to_y
+from nlrn_tf.progress import image_progress
 
 CHANNELS = ("grey", "y")
 
@@ -207,25 +206,24 @@ def _source_images(data_dir: str | os.PathLike, source: str) -> list[Path]:
 def _build(
     directory: Path, files: dict[str, list[Path]], channel: str, num_shards: int, progress: bool
 ) -> RecordSet:
-    console = Console(stderr=True)
-    with (
-        ThreadPoolExecutor() as pool,
-        Progress(console=console, disable=not progress) as bar,
-    ):
+    with image_progress(progress) as bar, ThreadPoolExecutor() as pool:
         plan = list(pool.map(_describe_source, *zip(*_named(files), strict=True)))
-        task = bar.add_task(f"records in {directory}", total=len(plan))
         num_shards = min(num_shards, len(plan))
-        paths, columns = [], []
-        for shard in range(num_shards):
-            paths.append(directory / f"images-{shard:05d}-of-{num_shards:05d}.tfrecord")
+        task = bar.add_task(f"records in {directory}", total=len(plan))
+        paths = [
+            directory / f"images-{shard:05d}-of-{num_shards:05d}.tfrecord"
+            for shard in range(num_shards)
+        ]
+        columns = []  # the images of each shard
+        for shard, path in enumerate(paths):
             content = plan[shard::num_shards]
-            images = _stored_images(paths[-1], content, channel)
+            images = _stored_images(path, content, channel)
             if images is None:
-                channels = [channel] * len(content)
-                _write_shard(paths[-1], pool.map(_encode, content, channels), bar, task)
-                images = _stored_images(paths[-1], content, channel)
+                encoded = pool.map(_encode, content, [channel] * len(content))
+                _write_shard(path, bar.track(encoded, task_id=task))
+                images = _stored_images(path, content, channel)
             if images is None:
-                raise NLRNError(f"{paths[-1]}: cannot be read back; is the disk sound?")
+                raise NLRNError(f"{path}: cannot be read back; is the disk sound?")
             columns.append(images)
             bar.update(task, completed=sum(map(len, columns)))
     records = RecordSet(
@@ -278,13 +276,12 @@ def _feature(value: int | bytes) -> tf.train.Feature:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
 
-def _write_shard(path: Path, examples: Iterable[bytes], bar: Progress, task: int) -> None:
+def _write_shard(path: Path, examples: Iterable[bytes]) -> None:
     with atomic_path(path) as temporary:
         try:
             with tf.io.TFRecordWriter(str(temporary)) as writer:
                 for example in examples:
                     writer.write(example)
-                    bar.advance(task)
         except tf.errors.OpError as error:
             raise NLRNError(
                 f"{path}: cannot be written ({error.message}); "

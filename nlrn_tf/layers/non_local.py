@@ -19,12 +19,13 @@ class NonLocal(keras.layers.Layer):
 
     The correlation of the earlier states is handed from call to call. Its form depends on how the
     attention is done:
-      dense, when the image fits in the window: the summed logits, float32 `[B, H W, H W]`;
-      windowed: the embeddings (queries, keys) of the states, since a sum of products is the
-      product of the concatenated factors. That takes 2 T L numbers per pixel and not q^2. Concatenated along
-      the channels in an unrolled network; in a loop, whose shapes are fixed,
-      `[B, H, W, T, L]` with zeros for the states to come.
-      No propagation: nothing.
+
+    - dense, when the image fits in the window: the summed logits, float32 `[B, H W, H W]`;
+    - windowed: the queries and keys of the states so far, since a sum of products is the product
+      of the concatenated factors; that is 2 T L numbers for a pixel instead of q^2. An unrolled
+      network concatenates them along the channels; a loop, whose shapes are fixed, keeps
+      `[B, H, W, T, L]` with zeros for the states to come;
+    - without propagation: nothing.
     """
 
     def __init__(self, config: NLRNConfig | dict, **kwargs):
@@ -153,8 +154,8 @@ class NonLocal(keras.layers.Layer):
 def _euclidean_factors(features):
     """Factors of `-|x_i - x_j|^2 / h^2` with h^2 = C, up to a term that softmax removes.
 
-    The term -|x_i|^2 is the same for all j. The paper leaves h open; with h^2 = C the exponent is the
-    mean squared difference of the channels.
+    The term -|x_i|^2 is the same for all j. The paper leaves h open; with h^2 = C the exponent is
+    the mean squared difference of the channels.
     """
     features = ops.cast(features, "float32")
     channels = features.shape[-1]

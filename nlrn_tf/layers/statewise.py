@@ -1,7 +1,7 @@
 """Layers with one set of parameters for each recurrent state, stacked along the first axis.
 
-Stacking lets one loop over the states pick its parameters by the number of the state, which may be a
-tensor. `B, H, W, C` are batch, height, width, channels; `T` the number of states.
+Stacking lets one loop over the states pick its parameters by the number of the state, which may be
+a tensor. `B, H, W, C` are batch, height, width, channels; `T` the number of states.
 """
 
 import keras

@@ -12,8 +12,8 @@ the logits over the window (paper equation 5), "mean" by the logits divided by t
 import keras
 from keras import ops
 
-# Queries are taken in blocks of BLOCK x BLOCK. A block needs the (BLOCK + q - 1)^2 keys around it, of
-# which each query uses q^2: a larger block wastes products, a smaller one makes them inefficient.
+# Queries are taken in blocks of BLOCK x BLOCK. A block needs the (BLOCK + q - 1)^2 keys around it,
+# of which each query uses q^2: a larger block wastes products, a smaller one is inefficient.
 BLOCK = 16
 
 # Added to the logit of a key outside the window; exp() of it is 0 in every dtype.
@@ -23,7 +23,7 @@ MASKED = {"float32": -1e30, "bfloat16": -1e30, "float16": -3e4, "float64": -1e30
 def windowed_attention_reference(
     queries, keys, values, *, window_size, border="clamp", normalization="softmax"
 ):
-    """Attention by a loop over all pixels, for tests.
+    """Attention by gathering the window of each pixel, for tests: `H W q^2` keys in memory.
 
     Args:
       queries, keys: `[B, H, W, D]`.
@@ -38,19 +38,17 @@ def windowed_attention_reference(
     height, width = queries.shape[1:3]
     rows_of = [_window_indices(y, height, window_size, border) for y in range(height)]
     columns_of = [_window_indices(x, width, window_size, border) for x in range(width)]
-    pixels = []
-    for y in range(height):
-        for x in range(width):
-            window = [r * width + c for r in rows_of[y] for c in columns_of[x]]
-            pixels.append(
-                dense_attention(
-                    queries[:, y : y + 1, x : x + 1],
-                    ops.take(_flatten_pixels(keys), window, axis=1)[:, None],
-                    ops.take(_flatten_pixels(values), window, axis=1)[:, None],
-                    normalization=normalization,
-                )
-            )
-    return ops.reshape(ops.concatenate(pixels, axis=1), ops.shape(values))
+    windows = [
+        [row * width + column for row in rows_of[y] for column in columns_of[x]]
+        for y in range(height)
+        for x in range(width)
+    ]  # [H W, q^2]
+    window_keys = ops.take(_flatten_pixels(keys), windows, axis=1)  # [B, H W, q^2, D]
+    window_values = ops.take(_flatten_pixels(values), windows, axis=1)
+    logits = ops.sum(_flatten_pixels(queries)[:, :, None] * window_keys, axis=-1)
+    weights = _softmax(logits) if normalization == "softmax" else logits / len(windows[0])
+    attended = ops.sum(weights[..., None] * window_values, axis=2)
+    return ops.reshape(attended, ops.shape(values))
 
 
 def dense_attention(queries, keys, values, *, normalization="softmax"):
@@ -76,7 +74,7 @@ def attend(logits, values, size, normalization="softmax"):
     channels = values.shape[-1]
     values = _flatten_pixels(values)
     if normalization == "softmax":
-        weights = ops.softmax(logits, axis=-1)
+        weights = _softmax(logits)
     else:
         weights = logits / ops.cast(ops.shape(logits)[-1], logits.dtype)
     attended = ops.matmul(ops.cast(weights, values.dtype), values)
@@ -202,7 +200,7 @@ def _attend_blocks(queries, keys, values, row_mask, column_mask, normalization):
         queries = _append(queries, query_code)
         keys = _append(keys, ops.transpose(penalty, (0, 2, 1)))
         logits = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))  # [B, N, BLOCK^2, K]
-        weights = ops.softmax(logits, axis=-1)
+        weights = _softmax(logits)
     else:
         logits = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
         inside = ops.logical_and(
@@ -212,6 +210,11 @@ def _attend_blocks(queries, keys, values, row_mask, column_mask, normalization):
         inside = ops.cast(ops.reshape(inside, ops.shape(logits)[1:]), dtype)
         weights = logits * inside / ops.sum(inside, axis=-1, keepdims=True)
     return ops.matmul(ops.cast(weights, values.dtype), values)
+
+
+def _softmax(logits):
+    # Keras warns of an axis of size 1, which a single pixel has.
+    return ops.ones_like(logits) if logits.shape[-1] == 1 else ops.softmax(logits, axis=-1)
 
 
 def _mask_per_key(row_mask, column_mask):

@@ -50,7 +50,8 @@ class Journal:
         return self
 
     def __exit__(self, *_):
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()
         self._writer.close()
 
     def step(self, metrics: dict, learning_rate: float, skipped: int) -> None:

@@ -1,6 +1,7 @@
 """What a training run is told."""
 
 import dataclasses
+import itertools
 
 from nlrn_tf.errors import NLRNError
 
@@ -85,7 +86,7 @@ class TrainingConfig:
 
     def _check_phases(self):
         ends = (0.0, *self.phase_ends, 1.0)
-        increasing = all(a < b for a, b in zip(ends, ends[1:], strict=False))
+        increasing = all(a < b for a, b in itertools.pairwise(ends))
         self._require("phase_ends", increasing, "increasing numbers between 0 and 1")
         for name in ("num_states", "patch_size", "batch_size"):
             values = getattr(self, name)

@@ -162,7 +162,7 @@ def _gradients_of(function, variables):
     with tf.GradientTape() as tape:
         tape.watch(variables)
         value, auxiliary = function(variables)
-    return auxiliary, tape.gradient(value, variables)
+    return auxiliary, tape.gradient(value, variables, unconnected_gradients="zero")
 
 
 def _compile(function):

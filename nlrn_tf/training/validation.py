@@ -1,4 +1,4 @@
-"""Validation during training: the protocol of the benchmarks on images held out of the training set."""
+"""Validation during training: the benchmarks' protocol on images held out of the training set."""
 
 import dataclasses
 import os

@@ -1,0 +1,44 @@
+"""Writes the training images as TFRecord files; run_train.py does the same by itself.
+
+python data_tools/make_records.py --records_dir=records/denoise
+python data_tools/make_records.py --records_dir=records/sr --sources=T91,BSDS500/train --channel=y
+
+The same command again keeps what is finished. Complete records are left as they are.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from nlrn_tf import cli
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("records_dir", None, "Folder of the records.", required=True)
+flags.DEFINE_string("data_dir", None, "Folder of the data sets ($NLRN_DATA_DIR, else data/).")
+flags.DEFINE_list("sources", ["BSDS500/train", "BSDS500/test"], "Image folders below --data_dir.")
+flags.DEFINE_enum(
+    "channel", "grey", ["grey", "y"], "What to store: grey for denoising, y for super-resolution."
+)
+flags.DEFINE_integer("num_shards", 4, "Record files to write.", lower_bound=1)
+
+
+def main(arguments):
+    if arguments:
+        raise flags.Error(f"unexpected argument {arguments[0]}")
+    from nlrn_tf.data.records import ensure_records
+
+    records = ensure_records(
+        FLAGS.records_dir,
+        FLAGS.data_dir or cli.default_data_dir(),
+        sources=FLAGS.sources,
+        channel=FLAGS.channel,
+        num_shards=FLAGS.num_shards,
+    )
+    print(f"{records.directory}: {len(records.images)} images in {len(records.shards)} files")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,104 @@
+"""Validating records, and showing training examples made from them."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from nlrn_tf.data.pipeline import CHANNEL_OF, PipelineConfig, make_dataset
+from nlrn_tf.data.record_manifest import SCHEMA_VERSION, RecordSet, load_records
+from nlrn_tf.data.records import read_examples, reading
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.images import write_image
+
+_ROWS, _COLUMNS = 6, 4  # of the sample sheet, in pairs
+_MAGNIFICATION = 2
+_GAP = 4  # pixels
+
+
+def check_records(records_dir: str | os.PathLike) -> RecordSet:
+    """Verifies checksums, decodes every image, compares all with the manifest; prints a table.
+
+    Raises:
+      NLRNError: names the file or image that is not as it should be.
+    """
+    records = load_records(records_dir)
+    records.verify()
+    _check_counts(records)
+    with reading(records):
+        for stored, example in zip(records.images, read_examples(records), strict=True):
+            shape = (stored.height, stored.width)
+            expected = (SCHEMA_VERSION, stored.name, records.channel, *shape, *shape)
+            fields = [example[key].numpy() for key in ("schema_version", "name", "channel")]
+            fields += [example[key].numpy() for key in ("height", "width")]
+            found = (fields[0], fields[1].decode(), fields[2].decode(), *fields[3:])
+            if (*found, *example["image"].shape[:2]) != expected:
+                raise NLRNError(
+                    f"{records.directory}: image {stored.name} is not as the manifest says; "
+                    "delete the folder and make the records again"
+                )
+    _print_summary(records)
+    return records
+
+
+def write_samples(
+    path: str | os.PathLike,
+    records: RecordSet,
+    *,
+    patch_size: int = 45,
+    noise_sigma: float = 25.0,
+    seed: int = 0,
+) -> None:
+    """Writes an image with the first training examples: degraded left, clean right.
+
+    Args:
+      path: image file.
+      records: what to take examples from; the task follows from their channel.
+      patch_size, noise_sigma, seed: as in `PipelineConfig`.
+
+    Raises:
+      NLRNError: wrong values, or the file cannot be written.
+    """
+    config = PipelineConfig(
+        task={channel: task for task, channel in CHANNEL_OF.items()}[records.channel],
+        batch_size=_ROWS * _COLUMNS,
+        patch_size=patch_size,
+        noise_sigma=noise_sigma,
+        seed=seed,
+    )
+    batch = next(make_dataset(records.directory, config).as_numpy_iterator())
+    pairs = np.concatenate(batch, axis=2)[..., 0]  # [N, P, 2 P]
+    pixels = np.round(np.clip(pairs, 0, 1) * 255).astype(np.uint8)
+    large = pixels.repeat(_MAGNIFICATION, axis=1).repeat(_MAGNIFICATION, axis=2)
+    framed = np.pad(large, ((0, 0), (0, _GAP), (0, _GAP)), constant_values=255)
+    height, width = framed.shape[1:]
+    sheet = framed.reshape(_ROWS, _COLUMNS, height, width).swapaxes(1, 2)
+    write_image(Path(path), sheet.reshape(_ROWS * height, _COLUMNS * width)[:-_GAP, :-_GAP])
+
+
+def _check_counts(records: RecordSet) -> None:
+    names = [image.name for image in records.images]
+    counts = [shard.images for shard in records.shards]
+    places = [len(names[i :: len(counts)]) for i in range(len(counts))]
+    if len(set(names)) < len(names) or counts != places:
+        raise NLRNError(
+            f"{records.directory}: the manifest contradicts itself (numbers or names of images); "
+            "delete the folder and make the records again"
+        )
+
+
+def _print_summary(records: RecordSet) -> None:
+    table = Table("file", "images", "MB", "sha256", title=str(records.directory))
+    for shard in records.shards:
+        table.add_row(shard.file, str(shard.images), f"{shard.bytes / 1e6:.1f}", shard.sha256[:12])
+    console = Console()
+    console.print(table)
+    console.print(
+        f"schema {SCHEMA_VERSION}, channel {records.channel}, "
+        f"{', '.join(f'{source}: {count}' for source, count in records.sources.items())}, "
+        f"{records.pixels / 1e6:.1f} million pixels: sound",
+        highlight=False,
+        soft_wrap=True,
+    )
