@@ -24,7 +24,7 @@ def load_model(name_or_path: str | os.PathLike, **config_overrides) -> NLRN:
     Args:
       name_or_path: a packaged name such as "denoise_s25", or the path of a `.keras` file.
       **config_overrides: fields of `NLRNConfig` to change, for example `window_size=31` or
-        `window_border="circular"`.
+        `window_border="circular"`. `unroll` is True by default.
 
     Returns:
       The network; call it on `[B, H, W, 1]` float32 in [0, 1].
@@ -34,12 +34,11 @@ def load_model(name_or_path: str | os.PathLike, **config_overrides) -> NLRN:
         does not exist or does not fit the weights.
     """
     model = _read(_find(name_or_path))
-    if not config_overrides:
-        return model
     unknown = set(config_overrides) - {field.name for field in dataclasses.fields(NLRNConfig)}
     if unknown:
         raise NLRNError(f"{', '.join(sorted(unknown))}: no such option of NLRNConfig")
-    return rebuild(model, dataclasses.replace(model.config, **config_overrides))
+    overrides = {"unroll": True, **config_overrides}  # the faster one in inference
+    return rebuild(model, dataclasses.replace(model.config, **overrides))
 
 
 def save_model(model: NLRN, path: str | os.PathLike) -> None:

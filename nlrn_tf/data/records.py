@@ -220,7 +220,7 @@ def _build(
             images = _stored_images(path, content, channel)
             if images is None:
                 encoded = pool.map(_encode, content, [channel] * len(content))
-                _write_shard(path, bar.track(encoded, task_id=task))
+                _write_shard(path, encoded, lambda: bar.advance(task))
                 images = _stored_images(path, content, channel)
             if images is None:
                 raise NLRNError(f"{path}: cannot be read back; is the disk sound?")
@@ -276,12 +276,13 @@ def _feature(value: int | bytes) -> tf.train.Feature:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
 
-def _write_shard(path: Path, examples: Iterable[bytes]) -> None:
+def _write_shard(path: Path, examples: Iterable[bytes], written: Callable[[], None]) -> None:
     with atomic_path(path) as temporary:
         try:
             with tf.io.TFRecordWriter(str(temporary)) as writer:
                 for example in examples:
                     writer.write(example)
+                    written()
         except tf.errors.OpError as error:
             raise NLRNError(
                 f"{path}: cannot be written ({error.message}); "

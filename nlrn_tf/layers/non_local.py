@@ -23,8 +23,8 @@ class NonLocal(keras.layers.Layer):
     - dense, when the image fits in the window: the summed logits, float32 `[B, H W, H W]`;
     - windowed: the queries and keys of the states so far, since a sum of products is the product
       of the concatenated factors; that is 2 T L numbers for a pixel instead of q^2. An unrolled
-      network concatenates them along the channels; a loop, whose shapes are fixed, keeps
-      `[B, H, W, T, L]` with zeros for the states to come;
+      network lists them; a loop, whose shapes are fixed, keeps `[B, H, W, T, L]` with zeros for
+      the states to come;
     - without propagation: nothing.
     """
 
@@ -95,14 +95,14 @@ class NonLocal(keras.layers.Layer):
         return attend(logits, values, (height, width), self._normalization), correlation
 
     def _attend_in_windows(self, queries, keys, values, correlation, state):
-        if self.config.correlation_propagation:
-            correlation = self._propagate(queries, keys, correlation, state)
-            queries, keys = correlation
-            if not self.config.unroll:
-                inner = self.config.num_states * self._inner_size()
-                queries, keys = (
-                    ops.reshape(x, (*ops.shape(x)[:3], inner)) for x in (queries, keys)
-                )
+        if self.config.correlation_propagation and self.config.unroll:
+            past_queries, past_keys = correlation or ((), ())
+            queries, keys = (*past_queries, queries), (*past_keys, keys)
+            correlation = (queries, keys)
+        elif self.config.correlation_propagation:
+            correlation = self._store(queries, keys, correlation, state)
+            inner = self.config.num_states * self._inner_size()
+            queries, keys = (ops.reshape(x, (*ops.shape(x)[:3], inner)) for x in correlation)
         attended = windowed_attention(
             queries,
             keys,
@@ -113,14 +113,7 @@ class NonLocal(keras.layers.Layer):
         )
         return attended, correlation
 
-    def _propagate(self, queries, keys, correlation, state):
-        if not correlation:
-            return queries, keys
-        if self.config.unroll:
-            return tuple(
-                ops.concatenate([past, new], axis=-1)
-                for past, new in zip(correlation, (queries, keys), strict=True)
-            )
+    def _store(self, queries, keys, correlation, state):
         # Added and not written in place, which has no gradient on TensorFlow.
         place = ops.one_hot(state, self.config.num_states, dtype=self.compute_dtype)[:, None]
         return tuple(

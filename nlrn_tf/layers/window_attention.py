@@ -86,6 +86,8 @@ def windowed_attention(
 ):
     """The same as `windowed_attention_reference` in blocks of BLOCK x BLOCK queries.
 
+    `queries` and `keys` may be lists of `[B, H, W, D]`, whose channels are then taken together.
+
     One strip of blocks is worked on at a time, so that beside the inputs and the output there are
     `B ceil(W / BLOCK) BLOCK^2 (BLOCK + q - 1)^2` logits in memory. Differentiable. On TensorFlow
     H and W may be unknown when the graph is made.
@@ -93,18 +95,18 @@ def windowed_attention(
     batch, height, width, channels = ops.shape(values)
     rows = _Axis(height, window_size, border)
     columns = _Axis(width, window_size, border)
-    queries = _pad_to(queries, rows.num_blocks * BLOCK, columns.num_blocks * BLOCK)
+    query_columns = ops.minimum(ops.arange(columns.num_blocks * BLOCK), width - 1)
     column_indices = columns.all_keys()
     column_mask = columns.mask()  # [blocks, BLOCK, keys]
 
     def strip(block):
-        strip_queries = _take_rows(queries, block * BLOCK + ops.arange(BLOCK))
+        query_rows = ops.minimum(block * BLOCK + ops.arange(BLOCK), height - 1)
         row_indices = rows.keys_of(block)
         row_mask = rows.mask_of(block)  # [BLOCK, keys]
         attended = _attend_blocks(
-            _split_blocks(strip_queries, columns.num_blocks, BLOCK),
-            _key_blocks(keys, row_indices, column_indices, columns.num_blocks),
-            _key_blocks(values, row_indices, column_indices, columns.num_blocks),
+            _blocks(queries, query_rows, query_columns, columns.num_blocks),
+            _blocks(keys, row_indices, column_indices, columns.num_blocks),
+            _blocks(values, row_indices, column_indices, columns.num_blocks),
             row_mask,
             column_mask,
             normalization,
@@ -234,28 +236,21 @@ def _append(features, codes):
     return ops.concatenate([features, ops.broadcast_to(codes, shape)], axis=-1)
 
 
-def _key_blocks(features, row_indices, column_indices, num_blocks):
-    """The keys of each block of a strip, `[B, blocks, key rows * key columns, C]`."""
-    strip = ops.take(_take_rows(features, row_indices), column_indices, axis=2)
-    columns = ops.shape(column_indices)[0] // num_blocks
-    return _split_blocks(strip, num_blocks, columns)
-
-
-def _split_blocks(strip, num_blocks, columns):
-    """`[B, R, blocks * columns, C]` to `[B, blocks, R * columns, C]`."""
+def _blocks(features, row_indices, column_indices, num_blocks):
+    """The pixels of each block of a strip, `[B, blocks, rows * columns, C]`."""
+    strip = _take_rows(features, row_indices)
+    strip = ops.take(strip, column_indices, axis=2)
     batch, rows, _, channels = ops.shape(strip)
+    columns = ops.shape(column_indices)[0] // num_blocks
     strip = ops.reshape(strip, (batch, rows, num_blocks, columns, channels))
     strip = ops.transpose(strip, (0, 2, 1, 3, 4))
     return ops.reshape(strip, (batch, num_blocks, rows * columns, channels))
 
 
 def _take_rows(features, indices):
+    if isinstance(features, (list, tuple)):
+        return ops.concatenate([_take_rows(part, indices) for part in features], axis=-1)
     return ops.take(features, indices, axis=1)
-
-
-def _pad_to(features, height, width):
-    missing = (height - ops.shape(features)[1], width - ops.shape(features)[2])
-    return ops.pad(features, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
 
 
 def _flatten_pixels(features):
