@@ -99,6 +99,7 @@ def main(arguments: list[str]) -> None:
 
     from rich.console import Console
 
+    cli.start_tensorflow()
     from nlrn_tf.evaluation import evaluate  # loads TensorFlow
 
     evaluate(

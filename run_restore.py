@@ -64,6 +64,7 @@ flags.mark_bool_flags_as_mutual_exclusive(["overwrite", "skip_existing"])
 
 
 def main(inputs: list[str]) -> None:
+    cli.start_tensorflow()
     from nlrn_tf.restore_files import restore_files
 
     count = restore_files(

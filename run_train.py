@@ -3,12 +3,13 @@
 python run_train.py --flagfile=flags/denoise_s25.cfg --data_dir=data --workdir=runs/denoise_s25
 """
 
-import dataclasses
+from dataclasses import Field, fields
 
 from absl import flags
 
 from nlrn_tf import cli
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.training.settings import TrainingConfig
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Data sets, one folder each ($NLRN_DATA_DIR, else data/).")
@@ -55,14 +56,12 @@ flags.DEFINE_float("log_seconds", 30.0, "Seconds between lines of the log.")
 
 def main(arguments):
     if arguments:
-        raise NLRNError(f"unexpected argument {arguments[0]}")
+        raise flags.Error(f"unexpected argument {arguments[0]}")
+    config = _config()
+    cli.start_tensorflow()
     from nlrn_tf.files import write_text
-    from nlrn_tf.training.settings import TrainingConfig
     from nlrn_tf.training.trainer import train
 
-    config = TrainingConfig(
-        **{field.name: _typed(field) for field in dataclasses.fields(TrainingConfig)}
-    )
     level = f"s{config.noise_sigma:g}" if config.task == "denoise" else ""
     workdir = FLAGS.workdir or "_".join(filter(None, ("runs/" + config.task, level)))
     write_text(f"{workdir}/flags.cfg", FLAGS.flags_into_string())
@@ -76,7 +75,14 @@ def main(arguments):
     print(weights)
 
 
-def _typed(field: dataclasses.Field):
+def _config() -> TrainingConfig:
+    try:
+        return TrainingConfig(**{field.name: _typed(field) for field in fields(TrainingConfig)})
+    except NLRNError as error:
+        raise flags.Error(str(error)) from error
+
+
+def _typed(field: Field):
     """The value of the flag of a field; the texts of a list become what the field holds."""
     value = FLAGS[field.name].value
     if not isinstance(value, list):
@@ -85,7 +91,7 @@ def _typed(field: dataclasses.Field):
     try:
         return tuple(kind(item) for item in value)
     except ValueError as error:
-        raise NLRNError(f"--{field.name}={','.join(value)}: {error}") from error
+        raise flags.Error(f"--{field.name}={','.join(value)}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ flags.DEFINE_integer("seed", 0, "Of the samples.", lower_bound=0)
 def main(arguments):
     if arguments:
         raise flags.Error(f"unexpected argument {arguments[0]}")
+    cli.start_tensorflow()
     from nlrn_tf.data.record_check import check_records, write_samples
 
     records = check_records(FLAGS.records_dir)

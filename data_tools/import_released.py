@@ -12,7 +12,6 @@ from absl import flags
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from nlrn_tf import cli
-from nlrn_tf.errors import NLRNError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("saved_model", None, "Folder of a released SavedModel.")
@@ -32,11 +31,12 @@ flags.DEFINE_bool(
 
 def main(arguments):
     if arguments:
-        raise NLRNError(f"unexpected argument {arguments[0]}")
+        raise flags.Error(f"unexpected argument {arguments[0]}")
     if (FLAGS.saved_model is None) == (FLAGS.checkpoint is None):
-        raise NLRNError("give one of --saved_model and --checkpoint")
+        raise flags.Error("give one of --saved_model and --checkpoint")
     if FLAGS.output is None:
-        raise NLRNError("give --output=FILE.keras")
+        raise flags.Error("give --output=FILE.keras")
+    cli.start_tensorflow()
     from nlrn_tf.packaged import save_model
     from nlrn_tf.released import import_checkpoint, import_saved_model
 

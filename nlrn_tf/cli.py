@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,6 +28,29 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     sys.exit(_guarded(main))
 
 
+def start_tensorflow() -> None:
+    """Imports TensorFlow without what it prints to standard error on a machine without a GPU.
+
+    No setting silences these. Where there is a GPU they tell what is missing to use it, and stay.
+    """
+    if Path("/dev/nvidiactl").exists():
+        return
+    with tempfile.TemporaryFile() as kept_back:
+        stderr = os.dup(2)
+        os.dup2(kept_back.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices("GPU")
+        except BaseException:
+            kept_back.seek(0)
+            os.write(stderr, kept_back.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 def default_data_dir() -> str:
     """`$NLRN_DATA_DIR`, else `data/` beside the scripts."""
     return os.environ.get("NLRN_DATA_DIR") or str(Path(__file__).resolve().parents[1] / "data")
@@ -37,7 +61,7 @@ def _guarded(main: Callable[[Sequence[str]], None]) -> int:
         app.usage(shorthelp=True, writeto_stdout=True)
         return 0
     try:
-        arguments = flags.FLAGS(sys.argv)[1:]
+        arguments = flags.FLAGS([sys.argv[0], *_with_flagfiles(sys.argv[1:])])[1:]
     except flags.Error as error:
         return _complain(f"{error} (see --help)", 2)
     try:
@@ -49,6 +73,33 @@ def _guarded(main: Callable[[Sequence[str]], None]) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
     return 0
+
+
+def _with_flagfiles(
+    arguments: Sequence[str], folder: Path = Path(), within: tuple[Path, ...] = ()
+) -> list[str]:
+    """Puts the flags of each --flagfile in its place.
+
+    absl does too, but takes a path inside a flag file from the current folder, not from the
+    file's.
+    """
+    flat = []
+    remaining = iter(arguments)
+    for argument in remaining:
+        name, given, value = argument.partition("=")
+        if name not in ("--flagfile", "-flagfile"):
+            flat.append(argument)
+            continue
+        path = (folder / Path(value if given else next(remaining, "")).expanduser()).resolve()
+        if path in within:
+            raise flags.Error(f"--flagfile={path}: includes itself")
+        try:
+            lines = [line.strip() for line in path.read_text().splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise flags.Error(f"--flagfile={path}: cannot be read ({error})") from error
+        lines = [line for line in lines if line and not line.startswith(("#", "//"))]
+        flat += _with_flagfiles(lines, path.parent, (*within, path))
+    return flat
 
 
 def _complain(message: str, code: int) -> int:

@@ -10,7 +10,8 @@ def test_the_defaults_are_the_papers():
     config = NLRNConfig()
     assert (config.filters, config.embedding_size) == (128, 64)
     assert (config.num_states, config.window_size) == (12, 45)
-    assert config.correlation_propagation and config.tied_weights
+    assert config.correlation_propagation
+    assert config.tied_weights
     assert config.similarity == "embedded_gaussian"
 
 

@@ -80,8 +80,8 @@ def train(
         records_dir, data_dir, sources=config.sources, channel=CHANNEL_OF[config.task]
     )
     samples = validation_samples(config, data_dir)
-    with _catch_signals() as signals, reading(records):
-        trainer = _Trainer(config, workdir, records_dir, samples, signals, init_weights)
+    with _catch_signals() as signals:
+        trainer = _Trainer(config, workdir, records, samples, signals, init_weights)
         with trainer.journal:
             trainer.run()
     return workdir / "weights.keras"
@@ -90,10 +90,10 @@ def train(
 class _Trainer:
     """The state of a run between its steps."""
 
-    def __init__(self, config, workdir, records_dir, samples, signals, init_weights):
+    def __init__(self, config, workdir, records, samples, signals, init_weights):
         self._config = config
         self._workdir = workdir
-        self._records_dir = records_dir
+        self._records = records
         self._samples = samples
         self._signals = signals
         found = latest_checkpoint(workdir / "checkpoints")
@@ -138,7 +138,7 @@ class _Trainer:
         self._train_step = TrainingStep(model, config)
         self._phase = phase
         dataset = make_dataset(
-            self._records_dir,
+            self._records.directory,
             PipelineConfig(
                 task=config.task,
                 batch_size=phase.batch_size,
@@ -160,7 +160,8 @@ class _Trainer:
 
     def _step(self) -> None:
         rate = learning_rate(self._config, self._clock.progress)
-        parts = [next(self._batches) for _ in range(self._config.accumulate)]
+        with reading(self._records):
+            parts = [next(self._batches) for _ in range(self._config.accumulate)]
         self._run.state, metrics = self._train_step(self._run.state, parts, rate)
         metrics = {name: float(value) for name, value in metrics.items()}
         self._clock.step += 1

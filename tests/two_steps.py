@@ -1,0 +1,29 @@
+"""Run by test_training under several backends: a forward pass and two training steps.
+
+Usage: python two_steps.py FOLDER OUTPUT; FOLDER holds start.keras and data.npz.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import nlrn_tf
+from nlrn_tf.training.settings import TrainingConfig
+from nlrn_tf.training.step import TrainingStep, first_state
+
+folder = Path(sys.argv[1])
+data = np.load(folder / "data.npz")
+config = TrainingConfig()
+results = {}
+for unroll in (False, True):
+    model = nlrn_tf.load_model(folder / "start.keras", unroll=unroll)
+    step, state = TrainingStep(model, config), first_state(model, config)
+    for _ in range(2):
+        state, metrics = step(state, [(data["degraded"], data["clean"])], 1e-3)
+    results |= {f"{unroll} {name}": np.asarray(value) for name, value in metrics.items()}
+    for part in ("trainable", "non_trainable", "momentum"):
+        for number, value in enumerate(state[part]):
+            results[f"{unroll} {part} {number}"] = np.asarray(value)
+    results[f"{unroll} output"] = np.asarray(model(data["image"]))
+np.savez(folder / sys.argv[2], **results)
