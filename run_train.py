@@ -3,6 +3,7 @@
 python run_train.py --flagfile=flags/denoise_s25.cfg --data_dir=data --workdir=runs/denoise_s25
 """
 
+import sys
 from dataclasses import Field, fields
 
 from absl import flags
@@ -60,17 +61,23 @@ def main(arguments):
     config = _config()
     cli.start_tensorflow()
     from nlrn_tf.files import write_text
+    from nlrn_tf.training.history import record_start
     from nlrn_tf.training.trainer import train
 
     level = f"s{config.noise_sigma:g}" if config.task == "denoise" else ""
     workdir = FLAGS.workdir or "_".join(filter(None, ("runs/" + config.task, level)))
-    write_text(f"{workdir}/flags.cfg", FLAGS.flags_into_string())
+
+    def on_start():
+        write_text(f"{workdir}/flags.cfg", FLAGS.flags_into_string())
+        record_start(workdir, sys.argv)
+
     weights = train(
         config,
         workdir=workdir,
         data_dir=FLAGS.data_dir or cli.default_data_dir(),
         records_dir=FLAGS.records_dir,
         init_weights=FLAGS.init_weights,
+        on_start=on_start,
     )
     print(weights)
 

@@ -96,18 +96,19 @@ def windowed_attention(
     rows = _Axis(height, window_size, border)
     columns = _Axis(width, window_size, border)
     query_columns = ops.minimum(ops.arange(columns.num_blocks * BLOCK), width - 1)
-    column_indices = columns.all_keys()
+    query_columns = ops.reshape(query_columns, (columns.num_blocks, BLOCK))
+    key_columns = columns.all_keys()  # [blocks, keys]
     column_mask = columns.mask()  # [blocks, BLOCK, keys]
 
     def strip(block):
         query_rows = ops.minimum(block * BLOCK + ops.arange(BLOCK), height - 1)
-        row_indices = rows.keys_of(block)
-        row_mask = rows.mask_of(block)  # [BLOCK, keys]
+        query_pixels = _pixels(query_rows, query_columns, width)
+        key_pixels = _pixels(rows.keys_of(block), key_columns, width)
         attended = _attend_blocks(
-            _blocks(queries, query_rows, query_columns, columns.num_blocks),
-            _blocks(keys, row_indices, column_indices, columns.num_blocks),
-            _blocks(values, row_indices, column_indices, columns.num_blocks),
-            row_mask,
+            [_gather(part, query_pixels) for part in _parts(queries)],
+            [_gather(part, key_pixels) for part in _parts(keys)],
+            _gather(values, key_pixels),
+            rows.mask_of(block),  # [BLOCK, keys]
             column_mask,
             normalization,
         )  # [B, blocks, BLOCK * BLOCK, M]
@@ -144,11 +145,8 @@ class _Axis:
         return indices % self.length if self.border == "circular" else indices
 
     def all_keys(self):
-        """Indices `[blocks * keys]` of the keys of all blocks."""
-        blocks = ops.arange(self.num_blocks)[:, None]
-        indices = self._first_key(blocks) + ops.arange(self.num_keys)
-        indices = indices % self.length if self.border == "circular" else indices
-        return ops.reshape(indices, (-1,))
+        """`keys_of` of all blocks, `[blocks, keys]`."""
+        return self.keys_of(ops.arange(self.num_blocks)[:, None])
 
     def mask_of(self, block):
         """True `[BLOCK, keys]` where a query of the block has the key in its window."""
@@ -184,73 +182,79 @@ class _Axis:
 def _attend_blocks(queries, keys, values, row_mask, column_mask, normalization):
     """Attention of `[B, N, BLOCK^2, D]` queries to the `[B, N, K, ...]` keys of their block.
 
-    The masks of the two axes are added to the logits by the product itself: each query carries
-    the one-hot codes of its row and column, each key the penalty that these select. That saves
-    a pass over the logits, which are far larger than everything else.
+    `queries` and `keys` are lists of parts along D. The masks of the two axes are added to the
+    logits by the product itself: each query carries the one-hot codes of its row and column, each
+    key the penalty that these select. That saves a pass over the logits, which are far larger
+    than everything else.
     """
-    dtype = queries.dtype
-    outside = ops.logical_not(_mask_per_key(row_mask, column_mask))  # [N, 2 BLOCK, K]
+    dtype = values.dtype
     if normalization == "softmax":
-        query_code = ops.concatenate(
-            [
-                ops.repeat(ops.eye(BLOCK, dtype=dtype), BLOCK, axis=0),  # row of the query
-                ops.tile(ops.eye(BLOCK, dtype=dtype), (BLOCK, 1)),  # column of the query
-            ],
-            axis=-1,
-        )
-        penalty = ops.cast(outside, dtype) * MASKED[keras.backend.standardize_dtype(dtype)]
-        queries = _append(queries, query_code)
-        keys = _append(keys, ops.transpose(penalty, (0, 2, 1)))
-        logits = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))  # [B, N, BLOCK^2, K]
+        outside = ops.cast(ops.logical_not(_mask_per_key(row_mask, column_mask)), dtype)
+        queries = [*queries, _query_codes(queries[0])]
+        keys = [*keys, _like(keys[0], outside * MASKED[keras.backend.standardize_dtype(dtype)])]
+    queries, keys = ops.concatenate(queries, axis=-1), ops.concatenate(keys, axis=-1)
+    logits = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))  # [B, N, BLOCK^2, K]
+    if normalization == "softmax":
         weights = _softmax(logits)
     else:
-        logits = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
-        inside = ops.logical_and(
-            ops.repeat(row_mask, BLOCK, axis=0)[None, :, :, None],
-            ops.tile(column_mask, (1, BLOCK, 1))[:, :, None, :],
-        )  # [N, BLOCK^2, key rows, key columns]
-        inside = ops.cast(ops.reshape(inside, ops.shape(logits)[1:]), dtype)
+        inside = ops.cast(_mask_per_pair(row_mask, column_mask), dtype)
         weights = logits * inside / ops.sum(inside, axis=-1, keepdims=True)
-    return ops.matmul(ops.cast(weights, values.dtype), values)
+    return ops.matmul(ops.cast(weights, dtype), values)
+
+
+def _query_codes(queries):
+    """One-hot codes of the row and the column of each query in its block, `[B, N, ., 2 BLOCK]`."""
+    one_hot = ops.eye(BLOCK, dtype=queries.dtype)
+    codes = [ops.repeat(one_hot, BLOCK, axis=0), ops.tile(one_hot, (BLOCK, 1))]
+    return _like(queries, ops.concatenate(codes, axis=-1))
+
+
+def _mask_per_key(row_mask, column_mask):
+    """Which query rows, then columns, may attend to each key (row-major): `[N, K, 2 BLOCK]`."""
+    num_blocks, block, key_columns = ops.shape(column_mask)
+    key_rows = ops.shape(row_mask)[1]
+    shape = (num_blocks, key_rows, key_columns, block)
+    per_row = ops.broadcast_to(ops.transpose(row_mask)[None, :, None], shape)
+    per_column = ops.broadcast_to(ops.transpose(column_mask, (0, 2, 1))[:, None], shape)
+    both = ops.concatenate([per_row, per_column], axis=-1)
+    return ops.reshape(both, (num_blocks, key_rows * key_columns, 2 * block))
+
+
+def _mask_per_pair(row_mask, column_mask):
+    """Which queries may attend to which keys (both row-major): `[N, BLOCK^2, K]`."""
+    num_blocks, block, key_columns = ops.shape(column_mask)
+    key_rows = ops.shape(row_mask)[1]
+    inside = ops.logical_and(
+        ops.repeat(row_mask, block, axis=0)[None, :, :, None],
+        ops.tile(column_mask, (1, block, 1))[:, :, None, :],
+    )  # [N, BLOCK^2, key rows, key columns]
+    return ops.reshape(inside, (num_blocks, block * block, key_rows * key_columns))
+
+
+def _like(features, codes):
+    """`codes` broadcast over the leading axes of `features`."""
+    return ops.broadcast_to(codes, (*ops.shape(features)[:-1], codes.shape[-1]))
+
+
+def _parts(features):
+    return features if isinstance(features, (list, tuple)) else [features]
+
+
+def _pixels(rows, columns, width):
+    """Numbers of the pixels at `rows` [R] x `columns` [N, S] of each of N blocks, `[N, R * S]`."""
+    pixels = rows[None, :, None] * width + columns[:, None, :]
+    num_blocks, num_rows, num_columns = ops.shape(pixels)
+    return ops.reshape(pixels, (num_blocks, num_rows * num_columns))
+
+
+def _gather(features, pixels):
+    """The pixels of each block, `[B, N, K, C]`."""
+    return ops.take(_flatten_pixels(features), pixels, axis=1)
 
 
 def _softmax(logits):
     # Keras warns of an axis of size 1, which a single pixel has.
     return ops.ones_like(logits) if logits.shape[-1] == 1 else ops.softmax(logits, axis=-1)
-
-
-def _mask_per_key(row_mask, column_mask):
-    """For each key (row-major in its block) which query rows, then columns, may attend to it."""
-    num_blocks, block, key_columns = ops.shape(column_mask)
-    key_rows = ops.shape(row_mask)[1]
-    shape = (num_blocks, block, key_rows, key_columns)
-    per_row = ops.broadcast_to(row_mask[None, :, :, None], shape)
-    per_column = ops.broadcast_to(column_mask[:, :, None, :], shape)
-    both = ops.concatenate([per_row, per_column], axis=1)
-    return ops.reshape(both, (num_blocks, 2 * block, key_rows * key_columns))
-
-
-def _append(features, codes):
-    """Appends `codes`, broadcast over the leading axes, to the channels of `features`."""
-    shape = (*ops.shape(features)[:-1], codes.shape[-1])
-    return ops.concatenate([features, ops.broadcast_to(codes, shape)], axis=-1)
-
-
-def _blocks(features, row_indices, column_indices, num_blocks):
-    """The pixels of each block of a strip, `[B, blocks, rows * columns, C]`."""
-    strip = _take_rows(features, row_indices)
-    strip = ops.take(strip, column_indices, axis=2)
-    batch, rows, _, channels = ops.shape(strip)
-    columns = ops.shape(column_indices)[0] // num_blocks
-    strip = ops.reshape(strip, (batch, rows, num_blocks, columns, channels))
-    strip = ops.transpose(strip, (0, 2, 1, 3, 4))
-    return ops.reshape(strip, (batch, num_blocks, rows * columns, channels))
-
-
-def _take_rows(features, indices):
-    if isinstance(features, (list, tuple)):
-        return ops.concatenate([_take_rows(part, indices) for part in features], axis=-1)
-    return ops.take(features, indices, axis=1)
 
 
 def _flatten_pixels(features):

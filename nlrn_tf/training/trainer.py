@@ -6,6 +6,7 @@ Read next: `step.py` (one step), `schedule.py` and `settings.py` (what is done w
 A work folder holds
 
     flags.cfg            the flags of the run
+    history.json         its starts: commands, commits, machines
     records/             the TFRecords, unless they are kept elsewhere
     checkpoints/         everything needed to go on
     curve.csv            one row for each validation
@@ -18,7 +19,7 @@ import contextlib
 import dataclasses
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -54,6 +55,7 @@ def train(
     data_dir: str | os.PathLike,
     records_dir: str | os.PathLike | None = None,
     init_weights: str | None = None,
+    on_start: Callable[[], None] = lambda: None,
 ) -> Path:
     """Trains a network, or goes on with the run in `workdir`.
 
@@ -65,6 +67,7 @@ def train(
       data_dir: the data sets, one folder each.
       records_dir: TFRecords, made when missing; default `workdir/records`.
       init_weights: packaged name or `.keras` file to start from instead of random weights.
+      on_start: called when the settings and the data have been found to be right.
 
     Returns:
       The path of `weights.keras`.
@@ -82,6 +85,7 @@ def train(
     samples = validation_samples(config, data_dir)
     with _catch_signals() as signals:
         trainer = _Trainer(config, workdir, records, samples, signals, init_weights)
+        on_start()
         with trainer.journal:
             trainer.run()
     return workdir / "weights.keras"

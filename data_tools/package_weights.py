@@ -1,0 +1,37 @@
+"""Puts the weights of a training run into the package.
+
+python run_eval.py --dataset=Set12 --task=denoise --noise_sigma=25 --json=set12.json \
+    --weights=runs/denoise_s25/weights.keras
+python data_tools/package_weights.py --name=denoise_s25 --workdir=runs/denoise_s25 \
+    --scores=set12.json
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from nlrn_tf import cli
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("name", None, "Name of the packaged network, such as denoise_s25.")
+flags.DEFINE_string("workdir", None, "Folder of the training run.")
+flags.DEFINE_list("scores", [], "Files that run_eval.py --json wrote for its weights.")
+
+
+def main(arguments):
+    if arguments:
+        raise flags.Error(f"unexpected argument {arguments[0]}")
+    if FLAGS.name is None or FLAGS.workdir is None:
+        raise flags.Error("give --name and --workdir")
+    cli.start_tensorflow()
+    from nlrn_tf.packaging import package_weights
+
+    entry = package_weights(FLAGS.name, FLAGS.workdir, FLAGS.scores)
+    print(f"{FLAGS.name}: {entry['steps']} steps, {entry['minutes']} minutes, {entry['sha256']}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
