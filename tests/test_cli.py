@@ -1,0 +1,89 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+from nlrn_tf import cli
+from nlrn_tf.errors import NLRNError
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = ["run_train.py", "run_eval.py", "run_restore.py"]
+SCRIPTS += [f"data_tools/{path.name}" for path in (ROOT / "data_tools").glob("[!_]*.py")]
+
+
+def _exit_code(monkeypatch, main, *arguments):
+    monkeypatch.setattr(sys, "argv", ["script.py", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.run(main)
+    return stop.value.code
+
+
+def test_success_passes_the_arguments_and_ends_with_0(monkeypatch):
+    seen = []
+    assert _exit_code(monkeypatch, seen.extend, "a.png", "b.png") == 0
+    assert seen == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NLRNError("a.png: broken,\ntry another"), 1),
+        (flags.Error("--a contradicts --b"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_errors_of_the_user_are_one_line(monkeypatch, capsys, error, code):
+    def main(_):
+        raise error
+
+    assert _exit_code(monkeypatch, main) == code
+    written = capsys.readouterr().err
+    assert written.startswith("script.py: ")
+    assert written.count("\n") == 1
+
+
+def test_an_error_of_the_program_is_not_swallowed(monkeypatch):
+    def main(_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(sys, "argv", ["script.py"])
+    with pytest.raises(RuntimeError):
+        cli.run(main)
+
+
+def test_an_unknown_flag_ends_with_2(monkeypatch, capsys):
+    assert _exit_code(monkeypatch, print, "--no_such_flag=1") == 2
+    assert "no_such_flag" in capsys.readouterr().err
+
+
+def test_data_dir_comes_from_the_environment(monkeypatch):
+    monkeypatch.setenv("NLRN_DATA_DIR", "somewhere")
+    assert cli.default_data_dir() == "somewhere"
+    monkeypatch.delenv("NLRN_DATA_DIR")
+    assert Path(cli.default_data_dir()) == ROOT / "data"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_lists_every_flag_and_loads_no_tensorflow(script):
+    code = f"import sys, runpy; sys.argv = [{script!r}, '--help']\n"
+    code += "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    code += "except SystemExit as stop: assert stop.code == 0\n"
+    code += "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    defined = [
+        line.split('"')[1]
+        for line in (ROOT / script).read_text().replace("(\n    ", "(").splitlines()
+        if "flags.DEFINE_" in line
+    ]
+    assert defined
+    for name in defined:
+        assert f"--{name}" in done.stdout or f"--[no]{name}" in done.stdout
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, nlrn_tf; assert 'tensorflow' not in sys.modules; nlrn_tf.NLRNConfig()"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -1,0 +1,49 @@
+import os
+
+import pytest
+
+from nlrn_tf import files
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.files import atomic_path, write_bytes, write_text
+
+
+def test_makes_the_folder_and_writes(tmp_path):
+    write_text(tmp_path / "a" / "b.txt", "grün")
+    assert (tmp_path / "a" / "b.txt").read_text(encoding="utf-8") == "grün"
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file.bin"
+    write_bytes(path, b"old")
+
+    def fail():
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(b"half of the new")
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file.bin"]
+
+
+def test_a_full_disk_is_one_line_that_names_the_file(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(NLRNError, match=r"file\.bin.*No space left"):
+        write_bytes(tmp_path / "file.bin", b"new")
+    assert os.listdir(tmp_path) == []
+
+
+def test_files_have_the_permissions_of_the_umask(tmp_path):
+    write_bytes(tmp_path / "file", b"")
+    umask = os.umask(0)
+    os.umask(umask)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_folder_in_the_way_is_an_error(tmp_path):
+    with pytest.raises(NLRNError, match="cannot be written"):
+        write_bytes(tmp_path, b"")
