@@ -79,7 +79,7 @@ def predict_patches(
     image: np.ndarray,
     patch_size: int = 45,
     stride: int = 7,
-    batch_size: int = 64,
+    batch_size: int = 16,
 ) -> np.ndarray:
     """Restores all overlapping patches and averages them: the protocol of the original release.
 
@@ -116,7 +116,7 @@ def predict_patches(
         chunk = corners[first : first + len(batch)]
         for patch, (y, x) in zip(batch, chunk, strict=False):  # the last chunk may be shorter
             patch[..., 0] = image[y : y + height, x : x + width]
-        for patch, (y, x) in zip(apply_model(model, batch), chunk, strict=False):
+        for patch, (y, x) in zip(apply_model(model, batch, one_size=True), chunk, strict=False):
             total[y : y + height, x : x + width] += patch[..., 0]
             count[y : y + height, x : x + width] += 1
     return (total / count).astype(np.float32)

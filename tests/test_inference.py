@@ -5,8 +5,10 @@ import keras
 import numpy as np
 import pytest
 
+import nlrn_tf
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.inference import apply_model
+from nlrn_tf.layers.window_attention import windowed_attention
 
 
 def convolution():
@@ -42,6 +44,24 @@ def test_keras_model_is_traced_once_for_all_sizes():
     for shape in [(1, 8, 8, 1), (1, 9, 30, 1), (4, 5, 5, 1)]:
         np.testing.assert_array_equal(apply_model(model, images(*shape)), images(*shape))
     assert model.runs == 1
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="compiles under TensorFlow")
+def test_one_size_attends_densely_with_the_same_result(monkeypatch):
+    """Images that fit into the window: a graph made for their size needs no windows."""
+    in_windows = []
+
+    def windowed(*arguments, **options):
+        in_windows.append(1)
+        return windowed_attention(*arguments, **options)
+
+    monkeypatch.setattr("nlrn_tf.layers.non_local.windowed_attention", windowed)
+    config = nlrn_tf.NLRNConfig(filters=4, embedding_size=2, num_states=2, window_size=9)
+    model, batch = nlrn_tf.NLRN(config), images(3, 8, 9, 1)
+    dense = apply_model(model, batch, one_size=True)
+    assert not in_windows
+    np.testing.assert_allclose(apply_model(model, batch), dense, atol=1e-5)
+    assert in_windows
 
 
 def test_changed_weights_are_used():

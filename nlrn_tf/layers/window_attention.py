@@ -189,9 +189,8 @@ def _attend_blocks(queries, keys, values, row_mask, column_mask, normalization):
     """
     dtype = values.dtype
     if normalization == "softmax":
-        outside = ops.cast(ops.logical_not(_mask_per_key(row_mask, column_mask)), dtype)
         queries = [*queries, _query_codes(queries[0])]
-        keys = [*keys, _like(keys[0], outside * MASKED[keras.backend.standardize_dtype(dtype)])]
+        keys = [*keys, _like(keys[0], _key_penalties(row_mask, column_mask, dtype))]
     queries, keys = ops.concatenate(queries, axis=-1), ops.concatenate(keys, axis=-1)
     logits = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))  # [B, N, BLOCK^2, K]
     if normalization == "softmax":
@@ -209,13 +208,17 @@ def _query_codes(queries):
     return _like(queries, ops.concatenate(codes, axis=-1))
 
 
-def _mask_per_key(row_mask, column_mask):
-    """Which query rows, then columns, may attend to each key (row-major): `[N, K, 2 BLOCK]`."""
+def _key_penalties(row_mask, column_mask, dtype):
+    """What each key (row-major) costs each query row, then column: `[N, K, 2 BLOCK]`."""
+    masked = MASKED[keras.backend.standardize_dtype(dtype)]
+    row_penalty, column_penalty = (
+        masked * ops.cast(ops.logical_not(mask), dtype) for mask in (row_mask, column_mask)
+    )
     num_blocks, block, key_columns = ops.shape(column_mask)
     key_rows = ops.shape(row_mask)[1]
     shape = (num_blocks, key_rows, key_columns, block)
-    per_row = ops.broadcast_to(ops.transpose(row_mask)[None, :, None], shape)
-    per_column = ops.broadcast_to(ops.transpose(column_mask, (0, 2, 1))[:, None], shape)
+    per_row = ops.broadcast_to(ops.transpose(row_penalty)[None, :, None], shape)
+    per_column = ops.broadcast_to(ops.transpose(column_penalty, (0, 2, 1))[:, None], shape)
     both = ops.concatenate([per_row, per_column], axis=-1)
     return ops.reshape(both, (num_blocks, key_rows * key_columns, 2 * block))
 
