@@ -87,6 +87,7 @@ _SETTINGS = (
     "window_border",
     "max_images",
 )
+flags.DEFINE_enum("precision", "float32", cli.PRECISIONS, cli.PRECISION_HELP)
 
 
 def main(arguments: list[str]) -> None:
@@ -99,7 +100,7 @@ def main(arguments: list[str]) -> None:
 
     from rich.console import Console
 
-    cli.start_tensorflow()
+    cli.start_tensorflow(flags.FLAGS.precision)
     from nlrn_tf.evaluation import evaluate  # loads TensorFlow
 
     evaluate(

@@ -61,10 +61,11 @@ _SKIP_EXISTING = flags.DEFINE_bool(
     "Leave outputs that exist and do the rest: completes an interrupted run.",
 )
 flags.mark_bool_flags_as_mutual_exclusive(["overwrite", "skip_existing"])
+flags.DEFINE_enum("precision", "float32", cli.PRECISIONS, cli.PRECISION_HELP)
 
 
 def main(inputs: list[str]) -> None:
-    cli.start_tensorflow()
+    cli.start_tensorflow(flags.FLAGS.precision)
     from nlrn_tf.restore_files import restore_files
 
     count = restore_files(

@@ -28,11 +28,21 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     sys.exit(_guarded(main))
 
 
-def start_tensorflow() -> None:
-    """Imports TensorFlow without what it prints to standard error on a machine without a GPU.
+PRECISIONS = ("float32", "bfloat16")
+PRECISION_HELP = (
+    "Of the products on a CPU. bfloat16 rounds their factors (tensors stay float32), which is "
+    "two to three times as fast on a CPU with AMX and changes PSNR by about 0.01 dB."
+)
 
-    No setting silences these. Where there is a GPU they tell what is missing to use it, and stay.
+
+def start_tensorflow(precision: str = "float32") -> None:
+    """Imports TensorFlow, with the products of oneDNN in the given precision.
+
+    What it prints to standard error on a machine without a GPU is held back; no setting silences
+    it. Where there is a GPU it tells what is missing to use it, and is shown.
     """
+    if precision == "bfloat16":
+        os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] = "BF16"  # read when oneDNN is loaded
     if Path("/dev/nvidiactl").exists():
         return
     with tempfile.TemporaryFile() as kept_back:

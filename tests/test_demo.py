@@ -1,0 +1,68 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import nlrn_tf
+from nlrn_tf import packaged
+from nlrn_tf.demo import MIN_GAIN, demo
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.images import read_image
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def image():
+    """A smooth image, uint8 `[60, 50]`."""
+    return np.add.outer(np.arange(60) * 2, np.arange(50)).astype(np.uint8) + 40
+
+
+@pytest.fixture
+def blur(monkeypatch):
+    """Makes `load_model` return a blur, which restores a smooth image well."""
+
+    def model(images):
+        return cv2.GaussianBlur(images[0, ..., 0], (0, 0), 2)[None, ..., None]
+
+    model.config = nlrn_tf.NLRNConfig(task="denoise", noise_sigma=25.0)
+    monkeypatch.setattr(packaged, "load_model", lambda name: model)
+
+
+def test_writes_what_it_scores(blur, image, tmp_path, capsys):
+    before, after = demo("blur", tmp_path / "out", image)
+    names = ("noisy", "restored", "comparison")
+    noisy, restored, comparison = (read_image(tmp_path / "out" / f"{name}.png") for name in names)
+    assert nlrn_tf.psnr(image, noisy) == before == pytest.approx(20.2, abs=0.3)
+    assert nlrn_tf.psnr(image, restored) == after > before + MIN_GAIN
+    for column, panel in ((0, noisy), (58, restored), (116, image)):
+        np.testing.assert_array_equal(comparison[-60:, column : column + 50], panel)
+    printed = capsys.readouterr().out
+    assert f"noisy {before:.2f} dB, restored {after:.2f} dB" in printed
+    assert str(tmp_path / "out" / "comparison.png") in printed
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"task": "denoise", "noise_sigma": 25.0}, "gained"),
+        ({"task": "sr", "scales": (2,)}, "not the weights of a denoiser"),
+    ],
+)
+def test_weights_that_do_not_denoise_are_refused(config, message, image, tmp_path):
+    sizes = {"filters": 4, "embedding_size": 2, "num_states": 1, "window_size": 5}
+    path = tmp_path / "untrained.keras"
+    packaged.save_model(nlrn_tf.NLRN(nlrn_tf.NLRNConfig(**sizes, **config)), path)
+    with pytest.raises(NLRNError, match=rf"untrained\.keras: {message}"):
+        demo(path, tmp_path, image)
+
+
+@pytest.mark.slow
+def test_the_packaged_weights_restore_the_photograph(tmp_path):
+    command = [sys.executable, "-m", "nlrn_tf.demo", f"--output_dir={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert read_image(tmp_path / "restored.png").shape == (256, 256)

@@ -1,0 +1,119 @@
+"""The flag files in flags/, as run_train.py takes them."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+from absl.testing import flagsaver
+
+import run_train
+from nlrn_tf import cli
+from nlrn_tf.training import trainer
+from nlrn_tf.training.settings import TrainingConfig
+
+FLAGS = Path(__file__).resolve().parents[1] / "flags"
+NAMES = ("denoise_s15", "denoise_s25", "denoise_s50", "sr", "smoke")
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path):
+    """Calls run_train.py with flags, but for the training: (exit code, TrainingConfig or None)."""
+
+    def call(*arguments):
+        configs = []
+        monkeypatch.setattr(trainer, "train", lambda config, **folders: configs.append(config))
+        command = ["run_train.py", *map(str, arguments), f"--workdir={tmp_path / 'run'}"]
+        monkeypatch.setattr(sys, "argv", command)
+        with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+            cli.run(run_train.main)
+        return ended.value.code, (configs or [None])[0]
+
+    return call
+
+
+@pytest.fixture
+def configs(start):
+    return {name: start(f"--flagfile={FLAGS / name}.cfg")[1] for name in NAMES}
+
+
+def test_these_are_all():
+    assert {path.name for path in FLAGS.iterdir()} == {f"{name}.cfg" for name in NAMES}
+
+
+def test_each_works_from_any_folder(start, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in NAMES:
+        code, config = start(f"--flagfile={FLAGS / name}.cfg")
+        assert code == 0, name
+        assert isinstance(config, TrainingConfig), name
+
+
+def test_each_says_how_to_run_it():
+    for name in NAMES:
+        head = (FLAGS / f"{name}.cfg").read_text().split("\n--")[0].splitlines()
+        assert all(line.startswith("#") for line in head), name
+        assert any(f"# python run_train.py --flagfile=flags/{name}.cfg " in line for line in head)
+
+
+def test_the_denoisers_differ_in_their_noise_only(configs):
+    for sigma in (15.0, 25.0, 50.0):
+        expected = dataclasses.replace(configs["denoise_s25"], noise_sigma=sigma)
+        assert configs[f"denoise_s{sigma:g}"] == expected
+
+
+def test_super_resolution_is_that_of_the_paper(configs):
+    config = configs["sr"]
+    assert (config.task, config.scales) == ("sr", (2, 3, 4))
+    assert config.sources == ("T91", "BSDS500/train")
+    assert config.scale_augmentation == (1.0, 0.9, 0.8, 0.7, 0.6)
+
+
+def test_the_networks_are_that_of_the_paper(configs):
+    for name in set(NAMES) - {"smoke"}:
+        config = configs[name]
+        assert (config.filters, config.embedding_size, config.window_size) == (128, 64, 45)
+        assert config.num_states[-1] == 12
+        assert config.clip_norm == 0.5
+
+
+def test_validation_images_are_held_out_of_the_training_images(configs):
+    for name, config in configs.items():
+        folders = {image.rpartition("/")[0] for image in config.validation_images}
+        assert folders
+        assert folders <= set(config.sources), name
+        if name != "smoke":
+            assert len(set(config.validation_images)) == 10
+
+
+def test_validation_images_exist(configs, data_dir):
+    for config in configs.values():
+        for image in config.validation_images:
+            assert (data_dir / f"{image}.jpg").is_file()
+
+
+def test_later_flags_win(start):
+    smoke = f"--flagfile={FLAGS / 'smoke.cfg'}"
+    assert start(smoke, "--steps=7")[1].steps == 7
+    assert start("--flagfile", FLAGS / "smoke.cfg", "--steps=7")[1].steps == 7
+    assert start("--steps=7", smoke)[1].steps == 60
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("--noise_sigmas=25", "noise_sigmas"),
+        ("--noise_sigma=loud", "noise_sigma"),
+        ("--patch_size=46", "patch_size"),
+        ("--flagfile=missing.cfg", "missing.cfg: cannot be read"),
+        ("--flagfile=own.cfg", "own.cfg: includes itself"),
+        ("noise_sigma=25", "unexpected argument noise_sigma=25"),
+    ],
+)
+def test_wrong_flag_files_are_refused(start, tmp_path, capfd, lines, message):
+    (tmp_path / "own.cfg").write_text(f"# a comment\n\n--task=denoise\n{lines}\n")
+    assert start(f"--flagfile={tmp_path / 'own.cfg'}") == (2, None)
+    error = capfd.readouterr().err.strip().splitlines()
+    assert len(error) == 1
+    assert error[0].startswith("run_train.py: ")
+    assert message in error[0]

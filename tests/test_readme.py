@@ -1,0 +1,130 @@
+"""Runs the commands of the README, so that they keep working.
+
+They run in their order in one folder that looks like the repository, on data sets of tiny images
+made here. What would take long is cut short by flags appended to the command (`SHORTER`).
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nlrn_tf.data.benchmarks import BENCHMARKS
+from nlrn_tf.images import write_image
+from nlrn_tf.packaged import packaged_names
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+SMALL_RUN = (
+    "filters=4 embedding_size=2 window_size=9 num_states=1 patch_size=9 batch_size=2 steps=4"
+)
+SHORTER = {
+    "run_eval.py": ["--max_images=1"],
+    "run_restore.py": [],
+    "run_train.py": [f"--{flag}" for flag in SMALL_RUN.split()],
+    "data_tools/make_records.py": [],
+    "data_tools/check_records.py": [],
+    # The real ones; {...} is the folder of a fixture, without which the test is skipped.
+    "data_tools/prepare_datasets.py": ["--sets=Set14", "--from={data_dir}/Set14"],
+    "data_tools/import_released.py": ["--saved_model={reference_dir}/released_sigma15"],
+}
+
+
+def blocks(language):
+    """The code blocks of the README in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The scripts, the package, and what the commands of the README read."""
+    folder = tmp_path_factory.mktemp("repository")
+    for name in ("nlrn_tf", "data_tools", "flags", "Makefile", "setup.cfg", "pyproject.toml"):
+        (folder / name).symlink_to(ROOT / name)
+    for script in ROOT.glob("run_*.py"):
+        (folder / script.name).symlink_to(script)
+    rng = np.random.default_rng(0)
+
+    def make(path):
+        write_image(folder / path, rng.integers(0, 256, (40, 44, 3), np.uint8))
+
+    for path in ("noisy.png", "photos/one.png", "photos/two.jpg"):
+        make(path)
+    sets = {benchmark.folder for benchmark in BENCHMARKS.values()} - {"Set14"}
+    for name in sets:
+        make(f"data/{name}/image.png")
+    recipes = "".join(path.read_text() for path in (ROOT / "flags").iterdir())
+    for name in {"T91/t1", *re.findall(r"BSDS500/\w+/\d+", recipes)}:
+        make(f"data/{name}.jpg")
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command, folder, request):
+    words = shlex.split(command)
+    if words[0] == "make":
+        words.insert(1, "--dry-run")  # the tests run under one of them
+    else:
+        assert words[0] == "python", "only `make` and `python` commands are expected"
+        words[0] = sys.executable
+        words += [_filled_in(flag, request) for flag in SHORTER[words[1]]]
+        if words[1] == "run_eval.py":
+            words.append("--data_dir=data")
+    _run(words, folder)
+
+
+@pytest.mark.parametrize("program", blocks("python"))
+def test_program(program, folder):
+    _run([sys.executable, "-c", program], folder)
+
+
+def test_the_picture_is_that_of_the_demo():
+    """`make picture` copies it."""
+    from nlrn_tf.images import read_image
+
+    height, width = read_image(ROOT / "docs" / "demo.png").shape
+    assert (height > 256, width) == (True, 3 * 256 + 2 * 8)
+
+
+def test_every_script_is_shown():
+    scripts = [*ROOT.glob("run_*.py"), *ROOT.glob("data_tools/[a-z]*.py")]
+    names = {str(path.relative_to(ROOT)) for path in scripts}
+    assert names - {"data_tools/package_weights.py"} == set(SHORTER)  # it changes the package
+    for name in SHORTER:
+        assert any(f"python {name} " in command for command in COMMANDS), name
+    for path in (ROOT / "flags").iterdir():
+        assert any(f"--flagfile=flags/{path.name} " in command for command in COMMANDS), path
+
+
+def test_named_weights_are_packaged():
+    named = re.findall(r'--weights=(\w+)\b(?!\.)|load_model\("(\w+)"', README)
+    assert named
+    assert {name for pair in named for name in pair if name} <= set(packaged_names())
+
+
+def test_links_lead_somewhere():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def _filled_in(flag, request):
+    return re.sub(r"{(\w+)}", lambda match: str(request.getfixturevalue(match[1])), flag)
+
+
+def _run(words, folder):
+    environment = {k: v for k, v in os.environ.items() if k != "NLRN_DATA_DIR"}
+    done = subprocess.run(
+        words, cwd=folder, capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
