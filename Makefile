@@ -1,0 +1,37 @@
+# make demo      restores a noisy photograph with the packaged weights
+# make test      runs all tests
+# make lint      checks style and formatting
+# make picture   makes the picture in the README again
+#
+# Each sets up what it needs in .venv first. PYTHON chooses another interpreter (3.10 to 3.13).
+
+PYTHON ?= python3
+VENV ?= .venv
+
+# Data sets and test oracles beside the repository; without them their tests are skipped.
+ifneq ($(wildcard ../shared/data),)
+export NLRN_DATA_DIR ?= $(CURDIR)/../shared/data
+endif
+ifneq ($(wildcard ../shared/reference),)
+export NLRN_REFERENCE_DIR ?= $(CURDIR)/../shared/reference
+endif
+
+.PHONY: demo picture test lint
+
+demo: $(VENV)/installed-demo
+	$(VENV)/bin/python -m nlrn_tf.demo
+
+picture: demo
+	cp build/demo/comparison.png docs/demo.png
+
+test: $(VENV)/installed-test
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/installed-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+$(VENV)/installed-%: setup.cfg pyproject.toml
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --editable '.[$*]'
+	touch $@
