@@ -157,14 +157,16 @@ def test_images_of_a_batch_do_not_mix(rng):
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_is_near_float32(rng, precision):
+@pytest.mark.parametrize("size", [(7, 6), (12, 15)], ids=["dense", "windowed"])
+def test_mixed_precision_is_near_float32(rng, precision, size):
+    """With the statistics of the batch: those of a new network normalise nothing."""
     exact = nlrn_tf.NLRN(TINY)
     mixed = nlrn_tf.NLRN(TINY, dtype=precision)
     mixed.set_weights(exact.get_weights())
-    images = _images(rng, 1, 12, 15)
-    output = mixed(images)
+    images = _images(rng, 2, *size)
+    output = mixed(images, training=True)
     assert output.dtype == "float32"
-    residual = (exact(images) - images).numpy()
+    residual = (exact(images, training=True) - images).numpy()
     np.testing.assert_allclose(output - images, residual, atol=0.1 * np.abs(residual).max())
 
 

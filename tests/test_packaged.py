@@ -34,7 +34,8 @@ def test_every_packaged_file_loads_and_matches_its_manifest():
     files = {path.stem for path in packaged.WEIGHTS_DIR.glob("*.keras")}
     assert files == set(entries) == set(packaged.packaged_names())
     for name in entries:
-        assert nlrn_tf.load_model(name).config.task in name or name.startswith("denoise")
+        config = nlrn_tf.load_model(name).config
+        assert name == ("sr" if config.task == "sr" else f"denoise_s{config.noise_sigma:g}")
 
 
 def test_a_changed_packaged_file_is_refused(saved, tmp_path, monkeypatch):
