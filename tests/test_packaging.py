@@ -66,7 +66,7 @@ def test_a_folder_without_a_run_and_a_wrong_file_of_scores_are_refused(run, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(manifest()))
 def test_packaged_weights_reproduce_their_scores(data_dir, name):
-    """On the images of each denoising score that the manifest keeps, to 0.03 dB (the precision may differ)."""
+    """On the images whose scores the manifest keeps, to 0.03 dB: the precision may differ."""
     model = nlrn_tf.load_model(name)
     scores = [s for s in manifest()[name]["scores"] if s["dataset"] == "Set12"]
     assert scores
