@@ -65,7 +65,6 @@ flags.DEFINE_enum("precision", "float32", cli.PRECISIONS, cli.PRECISION_HELP)
 
 
 def main(inputs: list[str]) -> None:
-    cli.start_tensorflow(flags.FLAGS.precision)
     from nlrn_tf.restore_files import restore_files
 
     count = restore_files(
@@ -79,6 +78,7 @@ def main(inputs: list[str]) -> None:
         suffix=_SUFFIX.value,
         overwrite=_OVERWRITE.value,
         skip_existing=_SKIP_EXISTING.value,
+        before_loading=lambda: cli.start_tensorflow(flags.FLAGS.precision),
     )
     print(f"{count} image{'' if count == 1 else 's'} restored: {_OUTPUT.value}")
 

@@ -31,7 +31,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 PRECISIONS = ("float32", "bfloat16")
 PRECISION_HELP = (
     "Of the products on a CPU. bfloat16 rounds their factors (tensors stay float32), which is "
-    "two to three times as fast on a CPU with AMX and changes PSNR by about 0.01 dB."
+    "faster on a CPU with AMX and changes PSNR by about 0.01 dB."
 )
 
 

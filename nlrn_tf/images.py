@@ -24,9 +24,6 @@ _WRITE_OPTIONS = {
     ".webp": [cv2.IMWRITE_WEBP_QUALITY, 101],  # above 100: lossless
 }
 
-_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
-_OPTIONS = {".jpg": _JPEG, ".jpeg": _JPEG, ".webp": (cv2.IMWRITE_WEBP_QUALITY, 101)}
-
 
 def find_images(folder: str | os.PathLike) -> list[Path]:
     """The image files directly in `folder`, sorted by name.
@@ -96,8 +93,9 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
         )
     if image.ndim == 3 and image.shape[2] == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    suffix = path.suffix.lower()
     try:
-        _, content = cv2.imencode(path.suffix.lower(), image, _OPTIONS.get(path.suffix.lower(), ()))
+        _, content = cv2.imencode(suffix, image, _WRITE_OPTIONS.get(suffix, []))
     except cv2.error as error:
         raise NLRNError(
             f"{path}: a {image.shape[1]} x {image.shape[0]} image cannot be stored as "

@@ -27,6 +27,7 @@ def restore_files(
     suffix: str = ".png",
     overwrite: bool = False,
     skip_existing: bool = False,
+    before_loading: Callable[[], None] = lambda: None,
 ) -> int:
     """Restores image files and all images below folders, and writes the results.
 
@@ -48,6 +49,7 @@ def restore_files(
       overwrite: replaces outputs that exist.
       skip_existing: leaves outputs that exist and does the rest, so it completes an interrupted
         run.
+      before_loading: called when the inputs have been checked, before TensorFlow is loaded.
 
     Returns:
       The number of images restored.
@@ -63,6 +65,7 @@ def restore_files(
     if not jobs:
         return 0
     # TensorFlow is loaded here, so that a wrong path is reported at once.
+    before_loading()
     from nlrn_tf.packaged import load_model
     from nlrn_tf.restoration import checked_scale, restore
 

@@ -23,6 +23,7 @@ def test_a_megapixel_is_restored_within_6_gib(tmp_path):
     command += ["-o", str(tmp_path / "clean.png"), "--precision=bfloat16"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # GiB
+    print(f"peak {peak:.1f} GiB")  # shown by pytest -s
     assert 1 < peak < 6
     error = read_image(tmp_path / "clean.png") - clean
     assert np.sqrt(np.mean(error**2)) < 10

@@ -254,8 +254,7 @@ def _describe_source(path: Path, name: str) -> _Source:
 
 def _encode(source: _Source, channel: str) -> bytes:
     image = read_image(source.path)
-    if image.ndim == 3:
-        image = rgb_to_grey(image) if channel == "grey" else rgb_to_y(image)
+    image = rgb_to_grey(image) if channel == "grey" else rgb_to_y(image)
     _, png = cv2.imencode(".png", image)
     values = {
         "schema_version": SCHEMA_VERSION,
