@@ -90,9 +90,7 @@ _SETTINGS = (
 flags.DEFINE_enum("precision", "float32", cli.PRECISIONS, cli.PRECISION_HELP)
 
 
-def main(arguments: list[str]) -> None:
-    if arguments:
-        raise flags.Error(f"{arguments[0]}: this script takes flags only")
+def main(_: list[str]) -> None:
     try:
         settings = EvaluationSettings(**{name: flags.FLAGS[name].value for name in _SETTINGS})
     except NLRNError as error:

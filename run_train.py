@@ -55,9 +55,7 @@ flags.DEFINE_integer("keep_checkpoints", 3, "Checkpoints to keep.")
 flags.DEFINE_float("log_seconds", 30.0, "Seconds between lines of the log.")
 
 
-def main(arguments):
-    if arguments:
-        raise flags.Error(f"unexpected argument {arguments[0]}")
+def main(_):
     config = _config()
     cli.start_tensorflow()
     from nlrn_tf.files import write_text

@@ -20,9 +20,7 @@ flags.DEFINE_float("noise_sigma", 25.0, "Noise level of the samples, in 8-bit gr
 flags.DEFINE_integer("seed", 0, "Of the samples.", lower_bound=0)
 
 
-def main(arguments):
-    if arguments:
-        raise flags.Error(f"unexpected argument {arguments[0]}")
+def main(_):
     cli.start_tensorflow()
     from nlrn_tf.data.record_check import check_records, write_samples
 

@@ -29,9 +29,7 @@ flags.DEFINE_bool(
 )
 
 
-def main(arguments):
-    if arguments:
-        raise flags.Error(f"unexpected argument {arguments[0]}")
+def main(_):
     if (FLAGS.saved_model is None) == (FLAGS.checkpoint is None):
         raise flags.Error("give one of --saved_model and --checkpoint")
     if FLAGS.output is None:

@@ -25,9 +25,7 @@ flags.DEFINE_enum(
 flags.DEFINE_integer("num_shards", 4, "Record files to write.", lower_bound=1)
 
 
-def main(arguments):
-    if arguments:
-        raise flags.Error(f"unexpected argument {arguments[0]}")
+def main(_):
     cli.start_tensorflow()
     from nlrn_tf.data.records import ensure_records
 

@@ -21,9 +21,7 @@ flags.DEFINE_string("workdir", None, "Folder of the training run.")
 flags.DEFINE_list("scores", [], "Files that run_eval.py --json wrote for its weights.")
 
 
-def main(arguments):
-    if arguments:
-        raise flags.Error(f"unexpected argument {arguments[0]}")
+def main(_):
     if FLAGS.name is None or FLAGS.workdir is None:
         raise flags.Error("give --name and --workdir")
     cli.start_tensorflow()

@@ -29,9 +29,7 @@ flags.DEFINE_string(
 )
 
 
-def main(arguments):
-    if arguments:
-        raise flags.Error(f"unexpected argument {arguments[0]}")
+def main(_):
     from nlrn_tf.data.prepare import prepare, report
 
     data_dir = FLAGS.data_dir or cli.default_data_dir()

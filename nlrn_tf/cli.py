@@ -16,16 +16,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is fi
 INTERRUPTED = 130  # the shell's exit code for a program ended by Ctrl-C
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
+def run(main: Callable[[list[str]], None], *, takes_arguments: bool = False) -> None:
     """Parses the flags, runs `main(arguments)` and ends the process.
 
     Exit code 0 on success and for `--help`, 1 for a problem that the user can mend (one line
     on standard error), 2 for a wrong flag, 130 after Ctrl-C. Flags and positional arguments
-    may be mixed; `main` receives the positional ones.
+    may be mixed; `main` receives the positional ones, which are a wrong flag where it takes none.
     """
     flags.FLAGS.set_gnu_getopt(True)
     absl_logging.set_verbosity(absl_logging.WARNING)
-    sys.exit(_guarded(main))
+    sys.exit(_guarded(main, takes_arguments))
 
 
 PRECISIONS = ("float32", "bfloat16")
@@ -66,7 +66,7 @@ def default_data_dir() -> str:
     return os.environ.get("NLRN_DATA_DIR") or str(Path(__file__).resolve().parents[1] / "data")
 
 
-def _guarded(main: Callable[[Sequence[str]], None]) -> int:
+def _guarded(main: Callable[[list[str]], None], takes_arguments: bool) -> int:
     if {"--help", "-h", "-help"} & set(sys.argv[1:]):  # absl's own --help exits with code 1
         app.usage(shorthelp=True, writeto_stdout=True)
         return 0
@@ -74,6 +74,8 @@ def _guarded(main: Callable[[Sequence[str]], None]) -> int:
         arguments = flags.FLAGS([sys.argv[0], *_with_flagfiles(sys.argv[1:])])[1:]
     except flags.Error as error:
         return _complain(f"{error} (see --help)", 2)
+    if arguments and not takes_arguments:
+        return _complain(f"unexpected argument {arguments[0]} (see --help)", 2)
     try:
         main(arguments)
     except flags.Error as error:  # flags that contradict each other

@@ -80,9 +80,7 @@ def _photograph() -> np.ndarray:
     return data.camera()[40:296, 120:376]
 
 
-def main(arguments: list[str]) -> None:
-    if arguments:
-        raise flags.Error(f"{arguments[0]}: the demo takes flags only")
+def main(_: list[str]) -> None:
     cli.start_tensorflow()
     demo(flags.FLAGS.weights, flags.FLAGS.output_dir)
 

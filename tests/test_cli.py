@@ -16,7 +16,7 @@ SCRIPTS += [f"data_tools/{path.name}" for path in (ROOT / "data_tools").glob("[!
 def _exit_code(monkeypatch, main, *arguments):
     monkeypatch.setattr(sys, "argv", ["script.py", *arguments])
     with pytest.raises(SystemExit) as stop:
-        cli.run(main)
+        cli.run(main, takes_arguments=True)
     return stop.value.code
 
 
@@ -51,6 +51,14 @@ def test_an_error_of_the_program_is_not_swallowed(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["script.py"])
     with pytest.raises(RuntimeError):
         cli.run(main)
+
+
+def test_an_argument_is_refused_where_none_is_taken(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["script.py", "steps=5"])
+    with pytest.raises(SystemExit) as stop:
+        cli.run(print)
+    assert stop.value.code == 2
+    assert capsys.readouterr() == ("", "script.py: unexpected argument steps=5 (see --help)\n")
 
 
 def test_an_unknown_flag_ends_with_2(monkeypatch, capsys):
