@@ -56,7 +56,9 @@ class NLRN(keras.Model):
             raise ValueError(f"images must be [B, H, W, 1], got {tuple(images.shape)}")
         images = ops.cast(images, "float32")
         features, used_in = self.norm_in(GREY_LEVELS * images, training=training)
-        state = ops.cast(self.conv_in(features), self.compute_dtype)
+        # In inference sums of states stay in float32, whatever the precision of the products. In
+        # training that would cost time and is lost in the noise of the gradient.
+        state = ops.cast(self.conv_in(features), self.compute_dtype if training else "float32")
         state = ops.cast(self.recurrent(state, training=training), "float32")
         features, used_out = self.norm_out(state, training=training)
         residual = self.conv_out(ops.relu(features))

@@ -10,6 +10,7 @@ import tensorflow as tf
 import nlrn_tf
 from nlrn_tf.config import SIMILARITIES
 from nlrn_tf.layers.non_local import NonLocal
+from nlrn_tf.packaged import rebuild
 from nlrn_tf.released import import_saved_model
 
 TINY = nlrn_tf.NLRNConfig(filters=8, embedding_size=4, num_states=3, window_size=7)
@@ -48,7 +49,7 @@ def test_dense_output_is_the_released_models(released, reference_dir, name):
     """The released graph attends densely: over all 31x57 pixels of `rect`."""
     io = np.load(reference_dir / "released_sigma15_io.npz")
     config = dataclasses.replace(released.config, window_size=57)
-    model = nlrn_tf.packaged.rebuild(released, config)
+    model = rebuild(released, config)
     output = np.clip(model(io[name]), 0, 1)
     np.testing.assert_allclose(output, io[f"{name}_out"], atol=1e-5)
 
@@ -67,7 +68,7 @@ def test_whole_image_output_is_the_references(released, reference_dir, name, unr
         correlation_propagation="no_propagation" not in name,
         unroll=unroll,
     )
-    model = nlrn_tf.packaged.rebuild(released, config)
+    model = rebuild(released, config)
     output = model(oracle["noisy"][None, ..., None].astype("float32"))[0, ..., 0]
     np.testing.assert_allclose(output, oracle[name], atol=2e-5)
 
@@ -87,7 +88,7 @@ def test_whole_image_output_is_the_references(released, reference_dir, name, unr
 @pytest.mark.parametrize("size", [(7, 6), (10, 19)], ids=["dense", "windowed"])
 def test_the_loop_equals_the_unrolled_network(rng, changes, size):
     loop = _randomized(dataclasses.replace(TINY, **changes))
-    unrolled = nlrn_tf.packaged.rebuild(loop, dataclasses.replace(loop.config, unroll=True))
+    unrolled = rebuild(loop, dataclasses.replace(loop.config, unroll=True))
     images = _images(rng, 2, *size)
     results = []
     for model in (loop, unrolled):

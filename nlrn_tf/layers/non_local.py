@@ -62,15 +62,18 @@ class NonLocal(keras.layers.Layer):
         Returns:
           `[B, H, W, C]` and the correlation for the next state.
         """
-        queries, keys = self._embed(features, state)
-        values = self.g(features, state=state)
+        origin = self._origin(features)
+        centred = ops.cast(ops.cast(features, "float32") - origin, self.compute_dtype)
+        queries, keys = self._embed(features, centred, origin, state)
+        values = self.g.linear(centred, state)
         if self._is_dense(features):
             attended, correlation = self._attend_densely(queries, keys, values, correlation)
         else:
             attended, correlation = self._attend_in_windows(
                 queries, keys, values, correlation, state
             )
-        return features + attended, correlation
+        attended = ops.cast(attended, "float32") + _apply(self.g, origin, state)
+        return features + ops.cast(attended, features.dtype), correlation
 
     def initial_correlation(self, features):
         """The correlation before the first state, for `features` `[B, H, W, C]`."""
@@ -121,14 +124,31 @@ class NonLocal(keras.layers.Layer):
             for past, new in zip(correlation, (queries, keys), strict=True)
         )
 
-    def _embed(self, features, state):
-        """Queries and keys whose products are the logits of Table 1."""
+    def _origin(self, features):
+        """What the embeddings are computed relative to: the mean, float32 `[B, 1, 1, C]`.
+
+        Softmax does not see what all logits of a query have in common, and its weights sum to one:
+        keys may be shifted, and values if they are shifted back after the attention. The features
+        less their mean are small, so a low precision rounds them least. For the same reason no
+        gradient goes through the mean.
+        """
+        mean = ops.mean(ops.cast(features, "float32"), axis=(1, 2), keepdims=True)
+        return ops.stop_gradient(mean if self._normalization == "softmax" else 0 * mean)
+
+    def _embed(self, features, centred, origin, state):
+        """Queries and keys whose products are the logits of Table 1.
+
+        With softmax the keys are shifted: the logits of a query all lack the same number.
+        """
         if self._similarity == "euclidean":
             return _euclidean_factors(features)
         if self.theta is None:
-            return features, features
-        queries = self.theta(features, state=state)
-        return queries, queries if self.phi is None else self.phi(features, state=state)
+            return ops.cast(features, self.compute_dtype), centred
+        queries = _embed_from(self.theta, centred, origin, state)
+        phi = self.phi or self.theta
+        if self._normalization == "softmax":
+            return queries, phi.linear(centred, state)
+        return queries, _embed_from(phi, centred, origin, state)
 
     def _inner_size(self):
         if self.theta is not None:
@@ -142,6 +162,17 @@ class NonLocal(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "config": self.config.to_dict()}
+
+
+def _apply(layer, origin, state):
+    """The embedding of the origin itself, float32 `[B, 1, 1, C]`."""
+    return layer.linear(origin, state) + ops.cast(layer.bias_of(state), "float32")
+
+
+def _embed_from(layer, centred, origin, state):
+    """`layer` applied to `centred + origin`."""
+    shift = ops.cast(_apply(layer, origin, state), centred.dtype)
+    return layer.linear(centred, state) + shift
 
 
 def _euclidean_factors(features):

@@ -76,7 +76,8 @@ class Recurrent(keras.layers.Layer):
         features, used_a = self.norm_a(features, state=number, training=training)
         features = self.conv_a(features, state=number)
         features, used_b = self.norm_b(features, state=number, training=training)
-        state = self.conv_b(ops.relu(features), state=number) + first_state
+        features = self.conv_b(ops.relu(features), state=number)
+        state = ops.cast(features, first_state.dtype) + first_state
         return state, correlation, (used_non_local, used_a, used_b)
 
     def _apply_non_local(self, number, features, correlation):

@@ -17,7 +17,7 @@ class StatewiseBatchNorm(keras.layers.Layer):
     """
 
     def __init__(self, num_states=1, momentum=0.99, epsilon=1e-3, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.num_states = num_states
         self.momentum = momentum
         self.epsilon = epsilon
@@ -42,7 +42,7 @@ class StatewiseBatchNorm(keras.layers.Layer):
         """Normalises `[B, H, W, C]` by the statistics of the batch or the moving ones.
 
         Returns:
-          The normalised inputs, in the compute dtype, and float32 `[2, C]`: the mean and variance
+          The normalised inputs, in their dtype, and float32 `[2, C]`: the mean and variance
           used. `update` takes those of all states.
         """
         gamma, beta = self.gamma[state], self.beta[state]
@@ -106,8 +106,19 @@ class StatewiseConv(keras.layers.Layer):
 
     def call(self, inputs, state=0):
         """`[B, H, W, C]` to `[B, H, W, filters]`."""
-        which = 0 if self.num_sets == 1 else state
-        return ops.conv(inputs, self.kernel[which], padding="same") + self.bias[which]
+        return self.linear(inputs, state) + ops.cast(self.bias_of(state), inputs.dtype)
+
+    def linear(self, inputs, state=0):
+        """The convolution without its bias, in the dtype of `inputs`."""
+        kernel = self.kernel[self._set_of(state)]
+        return ops.conv(inputs, ops.cast(kernel, inputs.dtype), padding="same")
+
+    def bias_of(self, state):
+        """`[filters]`."""
+        return self.bias[self._set_of(state)]
+
+    def _set_of(self, state):
+        return 0 if self.num_sets == 1 else state
 
     def get_config(self):
         return {
@@ -120,6 +131,8 @@ class StatewiseConv(keras.layers.Layer):
 
 
 def _normalize(inputs, mean, variance, gamma, beta, epsilon):
+    if keras.backend.backend() == "tensorflow":
+        return _fused(inputs, gamma, beta, epsilon, mean, variance)[0]
     scale = gamma * ops.rsqrt(variance + epsilon)
     outputs = ops.cast(inputs, "float32") * scale + (beta - mean * scale)
     return ops.cast(outputs, inputs.dtype)
@@ -128,26 +141,30 @@ def _normalize(inputs, mean, variance, gamma, beta, epsilon):
 def _normalize_by_batch(inputs, gamma, beta, epsilon):
     """Inputs normalised over batch and pixels, and the float32 mean and variance `[C]`."""
     if keras.backend.backend() == "tensorflow":
-        return _normalize_fused(inputs, gamma, beta, epsilon)
+        outputs, mean, variance = _fused(inputs, gamma, beta, epsilon)
+        size = ops.shape(inputs)
+        count = ops.cast(size[0] * size[1] * size[2], "float32")
+        # The operation returns the unbiased variance, but normalises by the biased one.
+        return outputs, mean, variance * (count - 1) / count
     features = ops.cast(inputs, "float32")
     mean = ops.mean(features, axis=(0, 1, 2))
     variance = ops.mean(ops.square(features - mean), axis=(0, 1, 2))
     return _normalize(inputs, mean, variance, gamma, beta, epsilon), mean, variance
 
 
-def _normalize_fused(inputs, gamma, beta, epsilon):
-    """The same by one TensorFlow operation: a training step takes a quarter less time."""
+def _fused(inputs, gamma, beta, epsilon, mean=(), variance=()):
+    """One TensorFlow operation for all of it, by the batch where no statistics are given.
+
+    A training step takes a quarter less time than with the operations one by one.
+    """
     import tensorflow as tf
 
-    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+    return tf.raw_ops.FusedBatchNormV3(
         x=inputs,
         scale=gamma,
         offset=beta,
-        mean=tf.zeros([0]),
-        variance=tf.zeros([0]),
+        mean=tf.convert_to_tensor(mean, tf.float32),
+        variance=tf.convert_to_tensor(variance, tf.float32),
         epsilon=epsilon,
-        is_training=True,
-    )
-    count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
-    # The operation returns the unbiased variance, but normalises by the biased one.
-    return outputs, mean, variance * (count - 1) / count
+        is_training=isinstance(mean, tuple),
+    )[:3]

@@ -16,6 +16,9 @@ from keras import ops
 # of which each query uses q^2: a larger block wastes products, a smaller one is inefficient.
 BLOCK = 16
 
+# So many blocks are worked on together: their logits should fit into the cache of a CPU.
+GROUP = 4
+
 # Added to the logit of a key outside the window; exp() of it is 0 in every dtype.
 MASKED = {"float32": -1e30, "bfloat16": -1e30, "float16": -3e4, "float64": -1e30}
 
@@ -88,40 +91,40 @@ def windowed_attention(
 
     `queries` and `keys` may be lists of `[B, H, W, D]`, whose channels are then taken together.
 
-    One strip of blocks is worked on at a time, so that beside the inputs and the output there are
-    `B ceil(W / BLOCK) BLOCK^2 (BLOCK + q - 1)^2` logits in memory. Differentiable. On TensorFlow
-    H and W may be unknown when the graph is made.
+    GROUP blocks are worked on at a time, so that beside the inputs and the output there are
+    `B GROUP BLOCK^2 (BLOCK + q - 1)^2` logits in memory. Differentiable. On TensorFlow H and W may
+    be unknown when the graph is made.
     """
     batch, height, width, channels = ops.shape(values)
     rows = _Axis(height, window_size, border)
     columns = _Axis(width, window_size, border)
-    query_columns = ops.minimum(ops.arange(columns.num_blocks * BLOCK), width - 1)
-    query_columns = ops.reshape(query_columns, (columns.num_blocks, BLOCK))
-    key_columns = columns.all_keys()  # [blocks, keys]
-    column_mask = columns.mask()  # [blocks, BLOCK, keys]
+    num_blocks = rows.num_blocks * columns.num_blocks
+    size = _minimum(GROUP, num_blocks)
+    num_groups = (num_blocks + size - 1) // size
+    queries, keys, values = (_flatten_pixels(_joined(x)) for x in (queries, keys, values))
 
-    def strip(block):
-        query_rows = ops.minimum(block * BLOCK + ops.arange(BLOCK), height - 1)
-        query_pixels = _pixels(query_rows, query_columns, width)
-        key_pixels = _pixels(rows.keys_of(block), key_columns, width)
-        attended = _attend_blocks(
-            [_gather(part, query_pixels) for part in _parts(queries)],
-            [_gather(part, key_pixels) for part in _parts(keys)],
-            _gather(values, key_pixels),
-            rows.mask_of(block),  # [BLOCK, keys]
-            column_mask,
+    def attend_group(number):
+        block = ops.minimum(number * size + ops.arange(size), num_blocks - 1)
+        row, column = block // columns.num_blocks, block % columns.num_blocks
+        query_pixels = _pixels(rows.queries_of(row), columns.queries_of(column), width)
+        key_pixels = _pixels(rows.keys_of(row), columns.keys_of(column), width)
+        return _attend_blocks(
+            ops.take(queries, query_pixels, axis=1),
+            ops.take(keys, key_pixels, axis=1),
+            ops.take(values, key_pixels, axis=1),
+            rows.mask_of(row),
+            columns.mask_of(column),
             normalization,
-        )  # [B, blocks, BLOCK * BLOCK, M]
-        attended = ops.reshape(attended, (batch, columns.num_blocks, BLOCK, BLOCK, channels))
-        attended = ops.transpose(attended, (0, 2, 1, 3, 4))
-        return ops.reshape(attended, (batch, BLOCK, columns.num_blocks * BLOCK, channels))
+        )  # [B, GROUP, BLOCK^2, M]
 
-    strips = _map_in_turn(strip, rows.num_blocks, values.dtype)  # [strips, B, BLOCK, W', M]
-    attended = ops.reshape(
-        ops.transpose(strips, (1, 0, 2, 3, 4)),
-        (batch, rows.num_blocks * BLOCK, columns.num_blocks * BLOCK, channels),
-    )
-    return attended[:, :height, :width]
+    groups = _map_in_turn(attend_group, num_groups, values.dtype)
+    blocks = ops.reshape(
+        ops.transpose(groups, (1, 0, 2, 3, 4)), (batch, num_groups * size, BLOCK, BLOCK, channels)
+    )[:, :num_blocks]
+    shape = (batch, rows.num_blocks, columns.num_blocks, BLOCK, BLOCK, channels)
+    attended = ops.transpose(ops.reshape(blocks, shape), (0, 1, 3, 2, 4, 5))
+    shape = (batch, rows.num_blocks * BLOCK, columns.num_blocks * BLOCK, channels)
+    return ops.reshape(attended, shape)[:, :height, :width]
 
 
 class _Axis:
@@ -139,34 +142,23 @@ class _Axis:
         needed = self.window + BLOCK - 1
         self.num_keys = needed if border == "circular" else _minimum(needed, length)
 
+    def queries_of(self, block):
+        """Indices `[G, BLOCK]` in the image of the queries of blocks `[G]`."""
+        return ops.minimum(block[:, None] * BLOCK + ops.arange(BLOCK), self.length - 1)
+
     def keys_of(self, block):
-        """Indices `[keys]` in the image of the keys of a block."""
-        indices = self._first_key(block) + ops.arange(self.num_keys)
+        """Indices `[G, keys]` in the image of the keys of blocks `[G]`."""
+        indices = self._first_key(block)[:, None] + ops.arange(self.num_keys)
         return indices % self.length if self.border == "circular" else indices
 
-    def all_keys(self):
-        """`keys_of` of all blocks, `[blocks, keys]`."""
-        return self.keys_of(ops.arange(self.num_blocks)[:, None])
-
     def mask_of(self, block):
-        """True `[BLOCK, keys]` where a query of the block has the key in its window."""
-        query = block * BLOCK + ops.arange(BLOCK)
-        return self._mask(self._window_start(query) - self._first_key(block))
-
-    def mask(self):
-        """`mask_of` of all blocks, `[blocks, BLOCK, keys]`."""
-        blocks = ops.arange(self.num_blocks)[:, None]
-        query = blocks * BLOCK + ops.arange(BLOCK)
-        return self._mask(self._window_start(query) - self._first_key(blocks))
-
-    def _mask(self, start):
+        """True `[G, BLOCK, keys]` where a query of the blocks `[G]` has the key in its window."""
+        start = self._window_start(self.queries_of(block)) - self._first_key(block)[:, None]
         key = ops.arange(self.num_keys)
         start = start[..., None]
         return ops.logical_and(key >= start, key < start + self.window)
 
     def _window_start(self, query):
-        """First index of the window; queries that only fill up a block get the last window."""
-        query = ops.minimum(query, self.length - 1)
         start = query - self.before
         if self.border == "clamp":
             start = ops.clip(start, 0, self.length - self.window)
@@ -180,19 +172,18 @@ class _Axis:
 
 
 def _attend_blocks(queries, keys, values, row_mask, column_mask, normalization):
-    """Attention of `[B, N, BLOCK^2, D]` queries to the `[B, N, K, ...]` keys of their block.
+    """Attention of `[B, G, BLOCK^2, D]` queries to the `[B, G, K, ...]` keys of their block.
 
-    `queries` and `keys` are lists of parts along D. The masks of the two axes are added to the
-    logits by the product itself: each query carries the one-hot codes of its row and column, each
-    key the penalty that these select. That saves a pass over the logits, which are far larger
-    than everything else.
+    The masks of the two axes are added to the logits by the product itself: each query carries the
+    one-hot codes of its row and column, each key the penalty that these select. That saves a pass
+    over the logits, which are far larger than everything else.
     """
     dtype = values.dtype
     if normalization == "softmax":
-        queries = [*queries, _query_codes(queries[0])]
-        keys = [*keys, _like(keys[0], _key_penalties(row_mask, column_mask, dtype))]
-    queries, keys = ops.concatenate(queries, axis=-1), ops.concatenate(keys, axis=-1)
-    logits = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))  # [B, N, BLOCK^2, K]
+        codes, penalties = _query_codes(queries), _key_penalties(row_mask, column_mask, dtype)
+        queries = ops.concatenate([queries, codes], axis=-1)
+        keys = ops.concatenate([keys, _like(keys, penalties)], axis=-1)
+    logits = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))  # [B, G, BLOCK^2, K]
     if normalization == "softmax":
         weights = _softmax(logits)
     else:
@@ -202,35 +193,35 @@ def _attend_blocks(queries, keys, values, row_mask, column_mask, normalization):
 
 
 def _query_codes(queries):
-    """One-hot codes of the row and the column of each query in its block, `[B, N, ., 2 BLOCK]`."""
+    """One-hot codes of the row and the column of each query in its block, `[B, G, ., 2 BLOCK]`."""
     one_hot = ops.eye(BLOCK, dtype=queries.dtype)
     codes = [ops.repeat(one_hot, BLOCK, axis=0), ops.tile(one_hot, (BLOCK, 1))]
     return _like(queries, ops.concatenate(codes, axis=-1))
 
 
 def _key_penalties(row_mask, column_mask, dtype):
-    """What each key (row-major) costs each query row, then column: `[N, K, 2 BLOCK]`."""
+    """What each key (row-major) costs each query row, then column: `[G, K, 2 BLOCK]`."""
     masked = MASKED[keras.backend.standardize_dtype(dtype)]
     row_penalty, column_penalty = (
-        masked * ops.cast(ops.logical_not(mask), dtype) for mask in (row_mask, column_mask)
-    )
-    num_blocks, block, key_columns = ops.shape(column_mask)
-    key_rows = ops.shape(row_mask)[1]
+        masked * ops.cast(ops.logical_not(ops.transpose(mask, (0, 2, 1))), dtype)
+        for mask in (row_mask, column_mask)
+    )  # [G, keys, BLOCK]
+    num_blocks, key_rows, block = ops.shape(row_penalty)
+    key_columns = ops.shape(column_penalty)[1]
     shape = (num_blocks, key_rows, key_columns, block)
-    per_row = ops.broadcast_to(ops.transpose(row_penalty)[None, :, None], shape)
-    per_column = ops.broadcast_to(ops.transpose(column_penalty, (0, 2, 1))[:, None], shape)
+    per_row = ops.broadcast_to(row_penalty[:, :, None], shape)
+    per_column = ops.broadcast_to(column_penalty[:, None], shape)
     both = ops.concatenate([per_row, per_column], axis=-1)
     return ops.reshape(both, (num_blocks, key_rows * key_columns, 2 * block))
 
 
 def _mask_per_pair(row_mask, column_mask):
-    """Which queries may attend to which keys (both row-major): `[N, BLOCK^2, K]`."""
-    num_blocks, block, key_columns = ops.shape(column_mask)
-    key_rows = ops.shape(row_mask)[1]
+    """Which queries may attend to which keys (both row-major): `[G, BLOCK^2, K]`."""
+    num_blocks, block, key_rows = ops.shape(row_mask)
+    key_columns = ops.shape(column_mask)[2]
     inside = ops.logical_and(
-        ops.repeat(row_mask, block, axis=0)[None, :, :, None],
-        ops.tile(column_mask, (1, block, 1))[:, :, None, :],
-    )  # [N, BLOCK^2, key rows, key columns]
+        row_mask[:, :, None, :, None], column_mask[:, None, :, None, :]
+    )  # [G, BLOCK, BLOCK, key rows, key columns]
     return ops.reshape(inside, (num_blocks, block * block, key_rows * key_columns))
 
 
@@ -239,20 +230,16 @@ def _like(features, codes):
     return ops.broadcast_to(codes, (*ops.shape(features)[:-1], codes.shape[-1]))
 
 
-def _parts(features):
-    return features if isinstance(features, (list, tuple)) else [features]
+def _joined(features):
+    """A list of features as one, along the channels."""
+    return ops.concatenate(features, -1) if isinstance(features, (list, tuple)) else features
 
 
 def _pixels(rows, columns, width):
-    """Numbers of the pixels at `rows` [R] x `columns` [N, S] of each of N blocks, `[N, R * S]`."""
-    pixels = rows[None, :, None] * width + columns[:, None, :]
+    """Numbers of the pixels at `rows` `[G, R]` x `columns` `[G, S]` of blocks, `[G, R * S]`."""
+    pixels = rows[:, :, None] * width + columns[:, None, :]
     num_blocks, num_rows, num_columns = ops.shape(pixels)
     return ops.reshape(pixels, (num_blocks, num_rows * num_columns))
-
-
-def _gather(features, pixels):
-    """The pixels of each block, `[B, N, K, C]`."""
-    return ops.take(_flatten_pixels(features), pixels, axis=1)
 
 
 def _softmax(logits):
