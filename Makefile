@@ -31,7 +31,9 @@ lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
+$(VENV)/installed-demo: EXTRAS =
+$(VENV)/installed-test: EXTRAS = [test]
 $(VENV)/installed-%: setup.cfg pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --editable '.[$*]'
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --editable '.$(EXTRAS)'
 	touch $@

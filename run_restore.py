@@ -1,14 +1,17 @@
 """Restores images: removes noise, or enlarges them (super-resolution). It adds no noise.
 
   python run_restore.py noisy.png -o clean.png
-  python run_restore.py photos -o restored
-  python run_restore.py small.png -o large.png --weights=my_sr.keras --scale=3
+  python run_restore.py photos -o restored --noise_sigma=auto
+  python run_restore.py small.png -o large.png --task=sr --scale=3
 
-The inputs are 8-bit grey or colour image files, and folders, of which all images below are taken.
+The inputs are grey or colour image files of 8 or 16 bits, and folders, of which all images below
+are taken. Bits, alpha and colour profile are kept, other metadata are not.
 The output is a file for one input file, else a folder. There the images keep their names and
 subfolders (of several inputs, a folder also keeps its own name), and are written as .png, which
 loses nothing, unless --suffix says otherwise. An input is never overwritten.
 """
+
+import math
 
 from absl import flags
 
@@ -20,6 +23,12 @@ _WEIGHTS = flags.DEFINE_string(
     "Name of packaged weights, or path of a .keras file. Default: denoise_s25, for noise of about "
     "25 grey levels; sr with --task=sr.",
 )
+_NOISE_SIGMA = flags.DEFINE_string(
+    "noise_sigma",
+    None,
+    "Noise of the images, in grey levels of 0..255: takes the packaged weights for the nearest "
+    "level. auto estimates it for each image.",
+)
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Image file (one input file) or folder.", required=True, short_name="o"
 )
@@ -30,11 +39,12 @@ _TASK = flags.DEFINE_enum(
     "Chooses the default weights, and refuses weights for the other task. Default: what the "
     "weights are for.",
 )
-_SCALE = flags.DEFINE_integer(
+_SCALE = flags.DEFINE_float(
     "scale",
     None,
-    "Factor of super-resolution. Default: the first that the weights were trained for.",
-    lower_bound=2,
+    "Factor of super-resolution, a number from 1.5 to the largest that the weights were trained "
+    "for. Default: the first of these.",
+    lower_bound=1.5,
 )
 _SELF_ENSEMBLE = flags.DEFINE_bool(
     "self_ensemble",
@@ -67,10 +77,13 @@ flags.DEFINE_enum("precision", "float32", cli.PRECISIONS, cli.PRECISION_HELP)
 def main(inputs: list[str]) -> None:
     from nlrn_tf.restore_files import restore_files
 
+    noise_sigma = _noise_sigma()
+    weights = _WEIGHTS.value or ("sr" if _TASK.value == "sr" else "denoise_s25")
     count = restore_files(
-        _WEIGHTS.value or ("sr" if _TASK.value == "sr" else "denoise_s25"),
+        weights if noise_sigma is None else None,
         inputs,
         _OUTPUT.value,
+        noise_sigma=noise_sigma,
         task=_TASK.value,
         scale=_SCALE.value,
         self_ensemble=_SELF_ENSEMBLE.value,
@@ -81,6 +94,30 @@ def main(inputs: list[str]) -> None:
         before_loading=lambda: cli.start_tensorflow(flags.FLAGS.precision),
     )
     print(f"{count} image{'' if count == 1 else 's'} restored: {_OUTPUT.value}")
+
+
+def _noise_sigma() -> float | str | None:
+    """The value of --noise_sigma, None without it."""
+    text = _NOISE_SIGMA.value
+    if text is None:
+        return None
+    others = {"--weights": _WEIGHTS.value, "--scale": _SCALE.value}
+    contradicting = [flag for flag, value in others.items() if value is not None]
+    if _TASK.value == "sr":
+        contradicting.append("--task=sr")
+    if contradicting:
+        raise flags.Error(
+            f"--noise_sigma={text} chooses a packaged denoiser; leave out {contradicting[0]}"
+        )
+    if text == "auto":
+        return text
+    try:
+        level = float(text)
+    except ValueError:
+        level = math.nan
+    if not 0 < level < math.inf:
+        raise flags.Error(f"--noise_sigma={text}: must be a number above 0 (grey levels), or auto")
+    return level
 
 
 if __name__ == "__main__":

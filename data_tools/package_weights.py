@@ -1,9 +1,11 @@
-"""Puts the weights of a training run into the package.
+"""Puts the weights of a training run into the package, or adds scores to packaged ones.
 
 python run_eval.py --dataset=Set12 --task=denoise --noise_sigma=25 --json=set12.json \
     --weights=runs/denoise_s25/weights.keras
 python data_tools/package_weights.py --name=denoise_s25 --workdir=runs/denoise_s25 \
     --scores=set12.json
+python run_eval.py --dataset=BSD68 --noise_sigma=25 --self_ensemble --json=bsd68.json
+python data_tools/package_weights.py --name=denoise_s25 --scores=bsd68.json
 """
 
 import sys
@@ -17,18 +19,24 @@ from nlrn_tf import cli
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("name", None, "Name of the packaged network, such as denoise_s25.")
-flags.DEFINE_string("workdir", None, "Folder of the training run.")
+flags.DEFINE_string(
+    "workdir", None, "Folder of the training run. Left out, the packaged weights get more scores."
+)
 flags.DEFINE_list("scores", [], "Files that run_eval.py --json wrote for its weights.")
 
 
 def main(_):
-    if FLAGS.name is None or FLAGS.workdir is None:
-        raise flags.Error("give --name and --workdir")
+    if FLAGS.name is None or not (FLAGS.workdir or FLAGS.scores):
+        raise flags.Error("give --name, and --workdir or --scores")
     cli.start_tensorflow()
-    from nlrn_tf.packaging import package_weights
+    from nlrn_tf.packaging import add_scores, package_weights
 
-    entry = package_weights(FLAGS.name, FLAGS.workdir, FLAGS.scores)
+    if FLAGS.workdir:
+        entry = package_weights(FLAGS.name, FLAGS.workdir, FLAGS.scores)
+    else:
+        entry = add_scores(FLAGS.name, FLAGS.scores)
     print(f"{FLAGS.name}: {entry['steps']} steps, {entry['minutes']} minutes, {entry['sha256']}")
+    print(f"{len(entry['scores'])} scores")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import importlib
 
+__version__ = "0.1.0"
+
 _HOME_OF = {
     "NLRNConfig": "nlrn_tf.config",
     "NLRN": "nlrn_tf.model",

@@ -61,6 +61,11 @@ def start_tensorflow(precision: str = "float32") -> None:
             os.close(stderr)
 
 
+def active_precision() -> str:
+    """The one of `PRECISIONS` that the products of oneDNN have."""
+    return "bfloat16" if os.environ.get("ONEDNN_DEFAULT_FPMATH_MODE") == "BF16" else "float32"
+
+
 def default_data_dir() -> str:
     """`$NLRN_DATA_DIR`, else `data/` beside the scripts."""
     return os.environ.get("NLRN_DATA_DIR") or str(Path(__file__).resolve().parents[1] / "data")

@@ -4,92 +4,195 @@
 the Y channel without a border of `scale` pixels in super-resolution.
 """
 
-import json
-import math
+import functools
 import os
-import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from nlrn_tf.cli import default_data_dir
+from nlrn_tf import cli
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.data.benchmarks import benchmark_images, denoising_pair, sr_pair
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.evaluation_report import comparison, print_scores
+from nlrn_tf.evaluation_report import comparison, print_overview, print_scores
+from nlrn_tf.evaluation_scores import Scores, resume, write_scores
 from nlrn_tf.evaluation_settings import EvaluationSettings
-from nlrn_tf.files import write_text
 from nlrn_tf.images import to_uint8, write_image
 from nlrn_tf.inference import Model
+from nlrn_tf.manifest import find_weights, packaged_names, sha256
 from nlrn_tf.metrics import psnr, ssim
-from nlrn_tf.packaged import load_model, packaged_names
+from nlrn_tf.packaged import load_model
 from nlrn_tf.progress import image_progress
 from nlrn_tf.restoration import predict, predict_patches, self_ensemble
 
 Restore = Callable[[np.ndarray], np.ndarray]
+StrPath = str | os.PathLike
 
 
-def evaluate(
-    settings: EvaluationSettings,
-    *,
-    data_dir: str | os.PathLike | None = None,
-    model: Model | None = None,
-    output_dir: str | os.PathLike | None = None,
-    json_path: str | os.PathLike | None = None,
-    console: Console | None = None,
-) -> dict:
+def evaluate(settings: EvaluationSettings, **options) -> dict:
     """Scores a method on a benchmark.
 
     Args:
       settings: what is scored, and how.
-      data_dir: the folder of the data sets; by default `$NLRN_DATA_DIR`, else `data/`.
-      model: used for method "nlrn" instead of loading `settings.weights`: a callable on float32
-        `[B, H, W, 1]` in [0, 1] that returns the same shape.
-      output_dir: gets `<name>.png`, the image as it was scored, and `<name>_comparison.png`,
-        degraded, restored and true image side by side.
-      json_path: gets the result; written anew after each image, so that an interrupted run
-        leaves what it has scored. An infinite PSNR (equal images) is null there.
-      console: gets the table. None prints nothing, and shows no progress.
+      **options: of `evaluate_all`.
 
     Returns:
       {"dataset", "task", "method", "protocol", "noise_sigma" or "scale", "weights",
-      "images": [{"name", "psnr", "ssim", "seconds"}], "psnr", "ssim", "seconds_per_image"}:
-      means over the images; dB, and seconds of the restoration alone (the first image's include
-      the compilation of the network).
+      "images": [{"name", "psnr", "ssim", "seconds", "input_psnr", "input_ssim"}], "psnr", "ssim",
+      "seconds_per_image", "input_psnr", "input_ssim", "settings"}: means over the images; dB, and
+      seconds of the restoration alone (the first image's include the compilation of the network).
+      "input" is the input of the network, the noisy or the bicubic image; "settings" is what else
+      the scores depend on.
+
+    Raises:
+      NLRNError: as for `evaluate_all`.
+    """
+    return evaluate_all([settings], **options)[0]
+
+
+def evaluate_all(
+    all_settings: Sequence[EvaluationSettings],
+    *,
+    data_dir: StrPath | None = None,
+    model: Model | None = None,
+    output_dir: StrPath | None = None,
+    json_path: StrPath | None = None,
+    console: Console | None = None,
+) -> list[dict]:
+    """Scores at several noise levels or scales.
+
+    Args:
+      all_settings: of the evaluations.
+      data_dir: the folder of the data sets; by default `$NLRN_DATA_DIR`, else `data/`.
+      model: used for method "nlrn" instead of loading the weights of the settings, which only
+        name it then: a callable on float32 `[B, H, W, 1]` in [0, 1] that returns the same shape.
+      output_dir: gets `<name>.png`, the image as it was scored, and `<name>_comparison.png`,
+        degraded, restored and true image side by side; of several evaluations in folders `x2`,
+        `x3` or `s15`, `s25`.
+      json_path: gets the result, or the list of several; written anew after each image. Scores
+        that it holds of the same evaluation are taken over. An infinite PSNR (equal images) is
+        null there.
+      console: gets the tables. None prints nothing, and shows no progress.
+
+    Returns:
+      The results in the order of the settings, see `evaluate`.
 
     Raises:
       NLRNError: the data set is missing or incomplete, the weights do not exist or are for
-        something else, an image cannot be read or an output not written.
+        something else, `json_path` holds other scores, an image cannot be read or an output not
+        written.
     """
-    paths = benchmark_images(settings.dataset, data_dir or default_data_dir(), settings.max_images)
-    if settings.method == "nlrn" and model is None:
-        model = _load(settings)
-    result = {}
-    images = []
-    with image_progress(visible=console is not None) as progress:
-        bar = progress.add_task("", total=len(paths))
+    data_dir = data_dir or cli.default_data_dir()
+    load = functools.cache(lambda weights, overrides: load_model(weights, **dict(overrides)))
+    chosen = [_choose(settings, data_dir) for settings in all_settings]
+    evaluations = [
+        Scores(settings, None if model else _weights_sha256(settings), cli.active_precision())
+        for settings in all_settings
+    ]
+    if json_path is not None:
+        names = [[path.name for path in paths.values()] for paths in chosen]
+        resume(json_path, evaluations, names)
+    for scores, paths in zip(evaluations, chosen, strict=True):
+        folder = _output_folder(output_dir, scores.settings, len(evaluations))
+        missing = {k: path for k, path in paths.items() if not _is_done(scores, path, folder)}
+        if missing:
+            network = model or _load(scores.settings, load)
+            for image in _score_images(
+                scores.settings, network, missing, len(paths), folder, console is not None
+            ):
+                scores.images[image["name"]] = image
+                if json_path is not None:
+                    write_scores(json_path, evaluations)
+        if console is not None:
+            print_scores(scores.result(), scores.settings, console)
+    results = [scores.result() for scores in evaluations]
+    if console is not None and len(results) > 1:
+        print_overview(results, all_settings, console)
+    return results
+
+
+def degraded_pair(
+    settings: EvaluationSettings, path: StrPath, index: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The true and the degraded image of an evaluation, see `nlrn_tf.data.benchmarks`.
+
+    Args:
+      settings: of the evaluation.
+      path: of the image file.
+      index: its position in the whole set.
+
+    Returns:
+      uint8 `[H, W]` and float32 `[H, W]` in [0, 1].
+    """
+    if settings.task == "denoise":
+        return denoising_pair(path, index, settings.noise_sigma)
+    return sr_pair(path, settings.scale, quantize_lr=settings.quantize_lr)
+
+
+def _choose(settings: EvaluationSettings, data_dir: StrPath) -> dict[int, Path]:
+    """The images to score, each with its position in the whole set, the seed of its noise."""
+    paths = dict(enumerate(benchmark_images(settings.dataset, data_dir, settings.max_images)))
+    if not settings.images:
+        return paths
+    unknown = set(settings.images) - {path.stem for path in paths.values()}
+    if unknown:
+        raise NLRNError(
+            f"--images={','.join(sorted(unknown))}: not in {settings.dataset}, whose images are "
+            f"called like {paths[0].stem}"
+        )
+    return {k: path for k, path in paths.items() if path.stem in settings.images}
+
+
+def _output_folder(
+    output_dir: StrPath | None, settings: EvaluationSettings, count: int
+) -> Path | None:
+    if output_dir is None or count == 1:
+        return output_dir and Path(output_dir)
+    return Path(output_dir) / f"{'s' if settings.task == 'denoise' else 'x'}{settings.setting:g}"
+
+
+def _is_done(scores: Scores, path: Path, folder: Path | None) -> bool:
+    return path.name in scores.images and (
+        folder is None or (folder / f"{path.stem}_comparison.png").exists()
+    )
+
+
+def _score_images(
+    settings: EvaluationSettings,
+    model: Model | None,
+    missing: dict[int, Path],
+    total: int,
+    folder: Path | None,
+    visible: bool,
+) -> Iterator[dict]:
+    """Scores the images that are missing of a total, and shows progress and time left."""
+    with image_progress(visible) as progress:
+        before = total - len(missing)
+        bar = progress.add_task("", total=total, completed=before)
         restore = _restorer(settings, model, lambda part: progress.advance(bar, part))
-        for index, path in enumerate(paths):
-            progress.update(bar, completed=index, description=escape(path.name))
-            images.append(_score(settings, restore, path, index, output_dir))
-            result = _summary(settings, images)
-            if json_path is not None:
-                write_text(json_path, _to_json(result))
-        progress.update(bar, completed=len(paths), description="")
-    if console is not None:
-        print_scores(result, settings, console)
-    return result
+        for done, (index, path) in enumerate(missing.items(), start=before):
+            progress.update(bar, completed=done, description=escape(path.name))
+            yield _score(settings, restore, path, index, folder)
+        progress.update(bar, completed=total, description="")
 
 
-def _load(settings: EvaluationSettings) -> Model:
+def _weights_sha256(settings: EvaluationSettings) -> str | None:
+    if settings.method != "nlrn":
+        return None
     _check_packaged(settings)
+    return sha256(find_weights(settings.weights))
+
+
+def _load(settings: EvaluationSettings, load: Callable) -> Model | None:
+    if settings.method != "nlrn":
+        return None
     border = settings.window_border
-    model = load_model(settings.weights, **({} if border is None else {"window_border": border}))
+    model = load(settings.weights, () if border is None else (("window_border", border),))
     check_purpose(model.config, settings)
     return model
 
@@ -100,10 +203,11 @@ def _check_packaged(settings: EvaluationSettings) -> None:
     if name != settings.default_weights or name in packaged_names() or Path(name).exists():
         return
     alternative = "bicubic" if settings.task == "sr" else "identity"
+    recipe = name if name in ("sr", "denoise_s15", "denoise_s50") else "denoise_s25"
     raise NLRNError(
         f"weights '{name}': no such packaged weights (there are: "
         f"{', '.join(packaged_names()) or 'none'}); train some (`python run_train.py "
-        f"--flagfile=flags/{'sr' if settings.task == 'sr' else 'denoise_s25'}.cfg`) and pass "
+        f"--flagfile=flags/{recipe}.cfg`) and pass "
         f"--weights=PATH, or score the input of the network with --method={alternative}"
     )
 
@@ -158,56 +262,33 @@ def _score(
     restore: Restore,
     path: Path,
     index: int,
-    output_dir: str | os.PathLike | None,
+    folder: Path | None,
 ) -> dict:
     """Restores and scores one image, and saves it when asked for."""
-    if settings.task == "denoise":
-        truth, degraded = denoising_pair(path, index, settings.noise_sigma)
-    else:
-        truth, degraded = sr_pair(path, settings.scale)
+    truth, degraded = degraded_pair(settings, path, index)
     try:
         start = time.perf_counter()
         restored = to_uint8(restore(degraded))
         seconds = time.perf_counter() - start
-        scores = {
-            "psnr": psnr(truth, restored, settings.border),
-            "ssim": ssim(truth, restored, settings.border),
-        }
+        scores = {**_measure(settings, truth, restored), "seconds": seconds}
+        degraded = to_uint8(degraded)
+        before = _measure(settings, truth, degraded)
     except NLRNError as error:
         raise NLRNError(f"{path}: {error}") from error
-    if output_dir is not None:
-        degraded = to_uint8(degraded)
-        before = psnr(truth, degraded, settings.border)
+    if folder is not None:
         panels = {
-            f"{'noisy' if settings.task == 'denoise' else 'bicubic'} {before:.2f} dB": degraded,
+            f"{'noisy' if settings.task == 'denoise' else 'bicubic'} "
+            f"{before['psnr']:.2f} dB": degraded,
             f"{settings.method} {scores['psnr']:.2f} dB": restored,
             "truth": truth,
         }
-        write_image(Path(output_dir) / f"{path.stem}.png", restored)
-        write_image(Path(output_dir) / f"{path.stem}_comparison.png", comparison(panels))
-    return {"name": path.name, **scores, "seconds": seconds}
+        write_image(folder / f"{path.stem}.png", restored)
+        write_image(folder / f"{path.stem}_comparison.png", comparison(panels))
+    return {"name": path.name, **scores, **{f"input_{key}": v for key, v in before.items()}}
 
 
-def _summary(settings: EvaluationSettings, images: list[dict]) -> dict:
+def _measure(settings: EvaluationSettings, truth: np.ndarray, image: np.ndarray) -> dict:
     return {
-        "dataset": settings.dataset,
-        "task": settings.task,
-        "method": settings.method,
-        "protocol": settings.protocol,
-        "noise_sigma" if settings.task == "denoise" else "scale": settings.setting,
-        "weights": settings.weights,
-        "images": list(images),
-        "psnr": statistics.fmean(image["psnr"] for image in images),
-        "ssim": statistics.fmean(image["ssim"] for image in images),
-        "seconds_per_image": statistics.fmean(image["seconds"] for image in images),
+        "psnr": psnr(truth, image, settings.border),
+        "ssim": ssim(truth, image, settings.border),
     }
-
-
-def _to_json(result: dict) -> str:
-    """JSON has no infinity: the PSNR of equal images becomes null."""
-
-    def finite(scores: dict) -> dict:
-        return {**scores, "psnr": scores["psnr"] if math.isfinite(scores["psnr"]) else None}
-
-    images = [finite(image) for image in result["images"]]
-    return json.dumps({**finite(result), "images": images}, indent=2) + "\n"

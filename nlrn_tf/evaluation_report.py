@@ -1,12 +1,14 @@
 """How an evaluation is shown: the table of scores, and images side by side."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nlrn_tf.data.benchmarks import paper_figures
+from nlrn_tf.data.benchmarks import BENCHMARKS, paper_figures
 from nlrn_tf.evaluation_settings import EvaluationSettings
 
 _GAP = 8  # pixels between the images
@@ -22,24 +24,55 @@ def print_scores(result: dict, settings: EvaluationSettings, console: Console) -
       settings: that it was made with.
       console: to print on.
     """
+    before = _input_name(settings)
+    is_input = settings.method != "nlrn"
     table = Table(title=_title(settings))
     table.add_column("image", overflow="fold")
-    for heading in ("PSNR (dB)", "SSIM", "seconds"):
+    headings = ("PSNR (dB)", "SSIM") if is_input else (f"{before} (dB)", "PSNR (dB)", "SSIM")
+    for heading in (*headings, "seconds"):
         table.add_column(heading, justify="right")
+
+    def row(name: str, scores: dict, seconds: float, **style: str) -> None:
+        first = () if is_input else (f"{scores['input_psnr']:.2f}",)
+        table.add_row(name, *first, *_cells(scores), f"{seconds:.2f}", **style)
+
     for image in result["images"]:
-        table.add_row(escape(image["name"]), *_cells(image), f"{image['seconds']:.2f}")
+        row(escape(image["name"]), image, image["seconds"])
     table.add_section()
-    count = len(result["images"])
-    mean = f"mean of the first {count}" if settings.max_images else f"mean of {count}"
-    table.add_row(mean, *_cells(result), f"{result['seconds_per_image']:.2f}", style="bold")
-    published = paper_figures(settings.dataset, settings.task, settings.setting)
-    if published is not None:
-        number, figures = published
+    row(_mean_label(result, settings), result, result["seconds_per_image"], style="bold")
+    reference = _reference_rows(result, settings)
+    if reference:
         table.add_section()
-        for method, figure in figures.items():
-            table.add_row(f"{method} (paper, table {number})", *_cells(figure), "")
+    for name, figure in reference.items():
+        table.add_row(name, *([] if is_input else [""]), *_cells(figure), "")
     console.print(table)
     console.print(_protocol_notes(settings), soft_wrap=True)
+
+
+def print_overview(
+    results: Sequence[dict], all_settings: Sequence[EvaluationSettings], console: Console
+) -> None:
+    """Prints the means of several noise levels or scales side by side, and the paper's.
+
+    Args:
+      results: of `nlrn_tf.evaluation.evaluate_all`.
+      all_settings: that they were made with; they differ in noise level or scale, and in weights.
+      console: to print on.
+    """
+    table = Table(title=f"{all_settings[0].dataset} | PSNR (dB) / SSIM")
+    table.add_column("method")
+    rows: dict[str, dict[int, dict]] = {}
+    for column, (result, settings) in enumerate(zip(results, all_settings, strict=True)):
+        table.add_column(_degradation(settings), justify="right")
+        own = f"{settings.method}, {_mean_label(result, settings)}"
+        figures = {**_reference_rows(result, settings), own: result}
+        for name, figure in figures.items():
+            rows.setdefault(name, {})[column] = figure
+    for name, figures in rows.items():
+        cells = [_cells(figures[k]) if k in figures else () for k in range(len(results))]
+        style = "bold" if name == own else None
+        table.add_row(name, *(" / ".join(filter(None, cell)) for cell in cells), style=style)
+    console.print(table)
 
 
 def comparison(panels: dict[str, np.ndarray]) -> np.ndarray:
@@ -65,13 +98,37 @@ def _captioned(caption: str, image: np.ndarray) -> np.ndarray:
     return np.vstack([strip, image])
 
 
+def _reference_rows(result: dict, settings: EvaluationSettings) -> dict[str, dict]:
+    """What the scores are compared with: the input of the network, and the paper's figures."""
+    rows = {}
+    if settings.method == "nlrn":
+        rows[_input_name(settings)] = {"psnr": result["input_psnr"], "ssim": result["input_ssim"]}
+    count = BENCHMARKS[settings.dataset].count
+    number, figures = paper_figures(settings.dataset, settings.task, settings.setting) or (0, {})
+    scope = f"table {number}" if len(result["images"]) == count else f"all {count}"
+    return rows | {f"{name} (paper, {scope})": figure for name, figure in figures.items()}
+
+
+def _mean_label(result: dict, settings: EvaluationSettings) -> str:
+    scored, count = len(result["images"]), BENCHMARKS[settings.dataset].count
+    if scored == count:
+        return f"mean of {count}"
+    return f"mean of {'the first ' * bool(settings.max_images)}{scored} of {count}"
+
+
+def _input_name(settings: EvaluationSettings) -> str:
+    return "noisy" if settings.task == "denoise" else "bicubic"
+
+
+def _degradation(settings: EvaluationSettings) -> str:
+    if settings.task == "denoise":
+        return f"sigma {settings.noise_sigma:g}"
+    return f"x{settings.scale}" + (", 8-bit LR" if settings.quantize_lr else "")
+
+
 def _title(settings: EvaluationSettings) -> str:
-    degradation = (
-        f"denoising, sigma {settings.noise_sigma:g}"
-        if settings.task == "denoise"
-        else f"super-resolution x{settings.scale}"
-    )
-    parts = [settings.dataset, degradation, settings.method]
+    task = "denoising," if settings.task == "denoise" else "super-resolution"
+    parts = [settings.dataset, f"{task} {_degradation(settings)}", settings.method]
     if settings.method == "nlrn":
         parts += [escape(settings.weights), _protocol(settings)]
     return " | ".join(parts)
@@ -87,8 +144,9 @@ def _protocol(settings: EvaluationSettings) -> str:
 def _protocol_notes(settings: EvaluationSettings) -> str:
     if settings.task == "denoise":
         return "Grey; noisy input neither clipped nor rounded; scored as 8 bits, whole image."
+    rounded = "rounded to 8 bits" if settings.quantize_lr else "not rounded"
     return (
-        "Y channel; low-resolution image not rounded; scored as 8 bits, "
+        f"Y channel; low-resolution image {rounded}; scored as 8 bits, "
         f"without {settings.border} pixels at the border."
     )
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Iterable
 
 from nlrn_tf.config import BORDERS, TASKS
@@ -12,6 +13,20 @@ METHODS = ("nlrn", "bicubic", "identity")
 PROTOCOLS = ("full", "patches")
 DEFAULT_SIGMA = 25.0
 DEFAULT_SCALE = 2
+# What "all" stands for: the paper's levels (table 4) and factors (table 6).
+ALL = {"noise_sigma": (15.0, 25.0, 50.0), "scale": (2, 3, 4)}
+
+# The fields that `EvaluationSettings.command` names where they differ from the default.
+_OPTIONS = (
+    "protocol",
+    "stride",
+    "patch_size",
+    "self_ensemble",
+    "window_border",
+    "quantize_lr",
+    "max_images",
+    "images",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +47,11 @@ class EvaluationSettings:
       stride, patch_size: of the patches in pixels; 1 <= stride <= patch_size.
       self_ensemble: averages over the 8 flips and rotations.
       window_border: of the attention, "clamp" or "circular"; None keeps that of the weights.
+      quantize_lr: rounds the low-resolution image to 8 bits, as a file of it is; the paper's is
+        not rounded.
       max_images: only the first images of the set; None for all.
+      images: names without their suffix, only these images; empty for all. Their noise is that
+        of their positions in the whole set.
 
     Raises:
       NLRNError: a value is not possible, or two contradict each other.
@@ -49,9 +68,12 @@ class EvaluationSettings:
     patch_size: int = 45
     self_ensemble: bool = False
     window_border: str | None = None
+    quantize_lr: bool = False
     max_images: int | None = None
+    images: tuple[str, ...] = ()
 
     def __post_init__(self):
+        object.__setattr__(self, "images", tuple(self.images))
         self._require_one_of("dataset", BENCHMARKS)
         if self.task is not None:
             self._require_one_of("task", TASKS)
@@ -85,9 +107,28 @@ class EvaluationSettings:
         return self.noise_sigma if self.task == "denoise" else self.scale
 
     @property
+    def setting_name(self) -> str:
+        """ "noise_sigma" or "scale"."""
+        return "noise_sigma" if self.task == "denoise" else "scale"
+
+    @property
     def border(self) -> int:
         """Pixels at each edge that the scores leave out: the scale in super-resolution."""
         return 0 if self.task == "denoise" else self.scale
+
+    @property
+    def command(self) -> str:
+        """The command that evaluates with these settings, but for --precision."""
+        words = [f"--dataset={self.dataset}", f"--{self.setting_name}={self.setting:g}"]
+        if self.method == "nlrn":
+            words.append(f"--weights={self.weights}")
+        else:
+            words.append(f"--method={self.method}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in _OPTIONS and value != field.default:
+                words.append(_flag(field.name, value))
+        return shlex.join(["python", "run_eval.py", *words])
 
     def _default_task(self) -> str:
         if (self.noise_sigma is None) == (self.scale is None):
@@ -99,6 +140,10 @@ class EvaluationSettings:
             raise NLRNError(f"scale={self.scale} belongs to task sr, the task is denoise")
         if self.task == "sr" and self.noise_sigma is not None:
             raise NLRNError(f"noise_sigma={self.noise_sigma:g} belongs to denoise, the task is sr")
+        if self.task == "denoise" and self.quantize_lr:
+            raise NLRNError("quantize_lr belongs to task sr, the task is denoise")
+        if self.images and self.max_images is not None:
+            raise NLRNError("images and max_images both choose a part of the set; give one")
         if self.task == "denoise" and self.method == "bicubic":
             raise NLRNError(
                 "method=bicubic enlarges, the task is denoise; method=identity scores the noisy "
@@ -115,3 +160,44 @@ class EvaluationSettings:
     def _require(self, name: str, valid: bool, allowed: str) -> None:
         if not valid:
             raise NLRNError(f"{name}={getattr(self, name)} is not possible: must be {allowed}")
+
+
+def settings_for(
+    *, noise_sigma: str | None = None, scale: str | None = None, **others: object
+) -> list[EvaluationSettings]:
+    """The settings that flags stand for: one, or with "all" one for each level or scale.
+
+    Args:
+      noise_sigma, scale: a number, or "all" for those of the paper (`ALL`).
+      **others: fields of `EvaluationSettings`.
+
+    Raises:
+      NLRNError: a value is not possible, or two contradict each other.
+    """
+    given = {"noise_sigma": noise_sigma, "scale": scale}
+    every = [name for name, value in given.items() if value == "all"]
+    if not every:
+        return [EvaluationSettings(**_numbers(given), **others)]
+    name = every[0]
+    fixed = {**given, name: None}
+    return [EvaluationSettings(**{**_numbers(fixed), name: value}, **others) for value in ALL[name]]
+
+
+def _numbers(given: dict[str, str | None]) -> dict[str, float | None]:
+    kinds = {"noise_sigma": (float, "a number"), "scale": (int, "a whole number")}
+    numbers: dict[str, float | None] = {}
+    for name, text in given.items():
+        kind, description = kinds[name]
+        try:
+            numbers[name] = None if text is None else kind(text)
+        except ValueError as error:
+            raise NLRNError(
+                f"{name}={text} is not possible: must be {description}, or all"
+            ) from error
+    return numbers
+
+
+def _flag(name: str, value: object) -> str:
+    if value is True:
+        return f"--{name}"
+    return f"--{name}={','.join(value) if isinstance(value, tuple) else value}"

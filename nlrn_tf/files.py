@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,36 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Yields a temporary folder beside `path`; renames it to `path` when the block succeeds.
+
+    Makes the parent folder. When the block raises, the temporary folder is removed. The name of
+    the temporary folder begins with a dot.
+
+    Raises:
+      NLRNError: `path` exists already or cannot be written.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        yield temporary
+        for written in [*temporary.rglob("*"), temporary]:
+            _sync(written)
+        temporary.chmod(0o777 & ~_umask())
+        _rename_folder(temporary, path)
+    except OSError as error:
+        raise NLRNError(
+            f"{path}: cannot be written ({error.strerror or error}); "
+            "free some space or choose another place"
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
     """Writes `content` to `path` atomically. Raises NLRNError like `atomic_path`."""
     with atomic_path(path) as temporary:
@@ -53,6 +84,21 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
 def write_text(path: str | os.PathLike, content: str) -> None:
     """Writes `content` to `path` atomically as UTF-8. Raises NLRNError like `atomic_path`."""
     write_bytes(path, content.encode())
+
+
+def _rename_folder(temporary: Path, path: Path) -> None:
+    # A folder replaces only an empty one, so two writers cannot overwrite each other's.
+    if path.exists():
+        raise NLRNError(f"{path}: exists already; choose another name")
+    temporary.rename(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -1,8 +1,10 @@
 """Reading and writing image files.
 
-Arrays are uint8, `[H, W]` for grey and `[H, W, 3]` in RGB order for colour.
+Arrays are uint8, `[H, W]` for grey and `[H, W, 3]` in RGB order for colour. What people bring may
+also have 16 bits (uint16) and alpha as a last channel: `[H, W, 2]`, `[H, W, 4]`.
 """
 
+import dataclasses
 import os
 import zlib
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import write_bytes
+from nlrn_tf.image_metadata import ImageMetadata, read_metadata
 
 # Its warnings would add lines to our one-line errors.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -23,6 +26,22 @@ _WRITE_OPTIONS = {
     ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
     ".webp": [cv2.IMWRITE_WEBP_QUALITY, 101],  # above 100: lossless
 }
+_HOLD_16_BITS = (".png", ".tif", ".tiff")
+_HOLD_ALPHA = (".png", ".tif", ".tiff", ".webp")
+_HOLD_PROFILE = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """An image file as it was brought.
+
+    Attributes:
+      pixels: uint8 or uint16, `[H, W]` or RGB `[H, W, 3]`, with alpha `[H, W, 2]` or `[H, W, 4]`.
+      icc_profile: its colour profile where it has one that fits the pixels.
+    """
+
+    pixels: np.ndarray
+    icc_profile: bytes | None = None
 
 
 def find_images(folder: str | os.PathLike) -> list[Path]:
@@ -56,52 +75,111 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
       NLRNError: the file is missing, not an image, damaged, or of a kind that is not
         supported (more than 8 bits, an alpha channel).
     """
-    try:
-        content = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
-    damaged = _is_damaged_png(content.tobytes())
-    stored = None if damaged else _decode(content, cv2.IMREAD_UNCHANGED)
-    if stored is None:
-        raise NLRNError(f"{path}: not an image that can be decoded; is it complete?")
+    content, stored = _read(path)
     if stored.dtype != np.uint8:
         raise NLRNError(
-            f"{path}: has {stored.dtype.name} samples; only 8-bit images are supported, "
+            f"{path}: has {stored.dtype.name} samples; only 8-bit images are supported here, "
             "convert it first"
         )
-    if stored.ndim == 2:
-        return _decode(content, cv2.IMREAD_GRAYSCALE)  # again: this one turns it upright
-    if stored.shape[2] == 3:
-        return cv2.cvtColor(_decode(content, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    raise NLRNError(
-        f"{path}: has an alpha channel, which is not supported; flatten it onto a background first"
-    )
+    if stored.ndim == 3 and stored.shape[2] != 3:
+        raise NLRNError(
+            f"{path}: has an alpha channel, which is not supported here; "
+            "flatten it onto a background first"
+        )
+    return _upright(content, stored)
 
 
-def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Writes a uint8 image (`[H, W]`, `[H, W, 1]` or RGB `[H, W, 3]`) atomically.
+def read_photo(path: str | os.PathLike) -> Photo:
+    """Reads an image of 8 or 16 bits, grey or colour, with or without alpha.
 
-    The suffix chooses the format; JPEG is written at quality 95, WebP lossless.
+    It is turned upright by its EXIF orientation. Palettes become colours. CMYK becomes RGB by the
+    plain formula, without its profile. Of a file with several pages the first is read. Metadata
+    other than the colour profile are not read, nor is the profile of a TIFF file.
 
     Raises:
-      NLRNError: the suffix names no format, or the file cannot be written.
+      NLRNError: the file is missing, not an image, damaged, or of a kind that is not
+        supported (floating point, a grey TIFF file with alpha).
     """
-    path = Path(path)
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
+    content, stored = _read(path)
+    if stored.dtype not in (np.uint8, np.uint16):
         raise NLRNError(
-            f"{path}: '{path.suffix}' is no image format; use one of {', '.join(IMAGE_SUFFIXES)}"
+            f"{path}: has {stored.dtype.name} samples; 8 and 16 bits are supported, "
+            "convert it first"
         )
-    if image.ndim == 3 and image.shape[2] == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    suffix = path.suffix.lower()
-    try:
-        _, content = cv2.imencode(suffix, image, _WRITE_OPTIONS.get(suffix, []))
-    except cv2.error as error:
+    metadata = read_metadata(content)
+    if stored.ndim == 2 and metadata.grey_with_alpha:
+        raise NLRNError(f"{path}: is a grey TIFF file with alpha; convert it to .png first")
+    if stored.ndim == 2 or stored.shape[2] == 3:
+        pixels = _upright(content, stored)
+    else:
+        pixels = _upright_with_alpha(stored, metadata)
+    space = b"GRAY" if pixels.ndim == 2 or pixels.shape[2] == 2 else b"RGB "
+    fits = metadata.icc_profile[16:20] == space
+    return Photo(np.ascontiguousarray(pixels), metadata.icc_profile if fits else None)
+
+
+def write_image(
+    path: str | os.PathLike, image: np.ndarray, icc_profile: bytes | None = None
+) -> None:
+    """Writes an image atomically; the suffix chooses the format.
+
+    JPEG is written at quality 95, WebP lossless, grey with alpha as colour with alpha. An alpha
+    channel that is opaque everywhere is left out where the format has none.
+
+    Args:
+      path: of the file.
+      image: uint8 or uint16; `[H, W]`, `[H, W, 1]`, RGB `[H, W, 3]`, or with alpha `[H, W, 2]`,
+        `[H, W, 4]`.
+      icc_profile: written where the format and OpenCV can: .png, .jpg, .webp. One that the format
+        refuses is left out.
+
+    Raises:
+      NLRNError: the suffix names no format, or one that cannot hold the image, or the file
+        cannot be written.
+    """
+    check_storable(path, image)
+    suffix = Path(path).suffix.lower()
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if channels in (2, 4) and suffix not in _HOLD_ALPHA:
+        image, channels = image[..., :-1], channels - 1
+    if (channels == 1 and suffix == ".webp") or channels == 2:
+        icc_profile = None  # it is one of grey, and the file will be in colour
+    if channels == 2:
+        image, channels = image[..., [0, 0, 0, 1]], 4
+    if channels >= 3:
+        codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+        image = cv2.cvtColor(np.ascontiguousarray(image), codes[channels])
+    profile = icc_profile if suffix in _HOLD_PROFILE else None
+    content = _encode(suffix, image, profile)
+    if content is None and profile is not None:  # libpng refuses some profiles of JPEG files
+        content = _encode(suffix, image, None)
+    if content is None:
         raise NLRNError(
             f"{path}: a {image.shape[1]} x {image.shape[0]} image cannot be stored as "
-            f"{path.suffix}; use .png"
-        ) from error
-    write_bytes(path, content.tobytes())
+            f"{suffix}; use .png"
+        )
+    write_bytes(path, content)
+
+
+def check_storable(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Checks that a file of this name can hold an image, for `write_image`.
+
+    Raises:
+      NLRNError: the suffix names no format, or one without 16 bits or alpha where the image has
+        them.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        raise NLRNError(
+            f"{path}: '{Path(path).suffix}' is no image format; "
+            f"use one of {', '.join(IMAGE_SUFFIXES)}"
+        )
+    if image.dtype == np.uint16 and suffix not in _HOLD_16_BITS:
+        raise NLRNError(f"{path}: {suffix} cannot hold 16 bits; use {' or '.join(_HOLD_16_BITS)}")
+    has_alpha = image.ndim == 3 and image.shape[2] in (2, 4)
+    transparent = has_alpha and (image[..., -1] != np.iinfo(image.dtype).max).any()
+    if transparent and suffix not in _HOLD_ALPHA:
+        raise NLRNError(f"{path}: {suffix} cannot hold alpha; use {' or '.join(_HOLD_ALPHA)}")
 
 
 def rgb_to_grey(image: np.ndarray) -> np.ndarray:
@@ -110,17 +188,64 @@ def rgb_to_grey(image: np.ndarray) -> np.ndarray:
 
 
 def unit_range(image: np.ndarray) -> np.ndarray:
-    """uint8 in 0..255 to float32 in [0, 1]; a float image only becomes float32."""
-    if image.dtype == np.uint8:
-        return image.astype(np.float32) / np.float32(255)
+    """uint8 or uint16 to float32 in [0, 1]; a float image only becomes float32."""
+    if image.dtype in (np.uint8, np.uint16):
+        return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
     return np.asarray(image, np.float32)
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
     """Float in [0, 1] to uint8 in 0..255, rounded and clipped; a uint8 image passes unchanged."""
-    if image.dtype == np.uint8:
-        return image
-    return np.clip(np.rint(np.asarray(image, np.float32) * 255), 0, 255).astype(np.uint8)
+    return image if image.dtype == np.uint8 else quantized(image, np.uint8)
+
+
+def quantized(image: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
+    """Float in [0, 1] to uint8 or uint16 over its whole range, rounded and clipped."""
+    peak = np.iinfo(dtype).max
+    return np.clip(np.rint(np.asarray(image, np.float32) * peak), 0, peak).astype(dtype)
+
+
+def _read(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of a file, and its pixels as they are stored: not turned, BGR."""
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
+    damaged = _is_damaged_png(content.tobytes())
+    stored = None if damaged else _decode(content, cv2.IMREAD_UNCHANGED)
+    if stored is None:
+        raise NLRNError(f"{path}: not an image that can be decoded; is it complete?")
+    return content, stored
+
+
+def _encode(suffix: str, image: np.ndarray, icc_profile: bytes | None) -> bytes | None:
+    """The bytes of an image file of BGR pixels, None if OpenCV cannot make it."""
+    metadata = {}
+    if icc_profile is not None:
+        metadata[cv2.IMAGE_METADATA_ICCP] = np.frombuffer(icc_profile, np.uint8)
+    try:
+        encoded, content = cv2.imencodeWithMetadata(
+            suffix, image, [*metadata], [*metadata.values()], _WRITE_OPTIONS.get(suffix, [])
+        )
+    except cv2.error:
+        return None
+    return content.tobytes() if encoded else None
+
+
+def _upright(content: np.ndarray, stored: np.ndarray) -> np.ndarray:
+    """Decodes grey or colour without alpha again, which OpenCV then turns upright."""
+    depth = 0 if stored.dtype == np.uint8 else cv2.IMREAD_ANYDEPTH
+    if stored.ndim == 2:
+        return _decode(content, cv2.IMREAD_GRAYSCALE | depth)
+    return cv2.cvtColor(_decode(content, cv2.IMREAD_COLOR | depth), cv2.COLOR_BGR2RGB)
+
+
+def _upright_with_alpha(stored: np.ndarray, metadata: ImageMetadata) -> np.ndarray:
+    """The same for BGRA, which OpenCV does not turn; without an alpha that the file has not."""
+    if metadata.cmyk:
+        return cv2.cvtColor(stored, cv2.COLOR_BGRA2RGB)
+    pixels = metadata.turn_upright(cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA))
+    return pixels[..., [0, 3]] if metadata.grey_with_alpha else pixels
 
 
 def _decode(content: np.ndarray, mode: int) -> np.ndarray | None:

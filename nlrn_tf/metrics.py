@@ -13,15 +13,15 @@ SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 
 # ITU-R BT.601 as in MATLAB's rgb2ycbcr: R, G, B in [0, 1] -> Y in 16..235, Cb and Cr in 16..240.
-_TO_YCBCR = np.array(
+TO_YCBCR = np.array(
     [
         [65.481, 128.553, 24.966],
         [-37.797, -74.203, 112.0],
         [112.0, -93.786, -18.214],
     ]
 )
-_YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
-_TO_RGB = np.linalg.inv(_TO_YCBCR)
+YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
+TO_RGB = np.linalg.inv(TO_YCBCR)
 
 
 def psnr(reference: np.ndarray, image: np.ndarray, border: int = 0) -> float:
@@ -85,7 +85,7 @@ def rgb_to_y(image: np.ndarray) -> np.ndarray:
     """
     if image.ndim == 2:
         return image
-    luma = image.astype(np.float64) @ (_TO_YCBCR[0] / PEAK) + _YCBCR_OFFSET[0]
+    luma = image.astype(np.float64) @ (TO_YCBCR[0] / PEAK) + YCBCR_OFFSET[0]
     return np.floor(luma + 0.5).astype(np.uint8)
 
 
@@ -99,13 +99,13 @@ def rgb_to_ycbcr(image: np.ndarray) -> np.ndarray:
       float32 `[..., 3]`: Y in [16, 235] / 255, Cb and Cr in [16, 240] / 255.
     """
     rgb = image / PEAK if image.dtype == np.uint8 else image.astype(np.float64)
-    return ((rgb @ _TO_YCBCR.T + _YCBCR_OFFSET) / PEAK).astype(np.float32)
+    return ((rgb @ TO_YCBCR.T + YCBCR_OFFSET) / PEAK).astype(np.float32)
 
 
 def ycbcr_to_rgb(image: np.ndarray) -> np.ndarray:
     """The inverse of `rgb_to_ycbcr`: float `[..., 3]` to float32 RGB in [0, 1], not clipped."""
-    ycbcr = image.astype(np.float64) * PEAK - _YCBCR_OFFSET
-    return (ycbcr @ _TO_RGB.T).astype(np.float32)
+    ycbcr = image.astype(np.float64) * PEAK - YCBCR_OFFSET
+    return (ycbcr @ TO_RGB.T).astype(np.float32)
 
 
 def _comparable(

@@ -1,9 +1,6 @@
 """Loading networks: the packaged ones by name, others by path."""
 
 import dataclasses
-import functools
-import hashlib
-import json
 import os
 import zipfile
 from pathlib import Path
@@ -13,9 +10,8 @@ import keras
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import atomic_path
+from nlrn_tf.manifest import find_weights
 from nlrn_tf.model import NLRN
-
-WEIGHTS_DIR = Path(__file__).parent / "weights"
 
 
 def load_model(name_or_path: str | os.PathLike, **config_overrides) -> NLRN:
@@ -33,7 +29,7 @@ def load_model(name_or_path: str | os.PathLike, **config_overrides) -> NLRN:
       NLRNError: no such name or file, a damaged file, another kind of file, or an override that
         does not exist or does not fit the weights.
     """
-    model = _read(_find(name_or_path))
+    model = _read(find_weights(name_or_path))
     unknown = set(config_overrides) - {field.name for field in dataclasses.fields(NLRNConfig)}
     if unknown:
         raise NLRNError(f"{', '.join(sorted(unknown))}: no such option of NLRNConfig")
@@ -70,33 +66,6 @@ def rebuild(model: NLRN, config: NLRNConfig) -> NLRN:
         raise NLRNError(f"{', '.join(changed)} does not fit the shapes of the weights")
     rebuilt.set_weights(model.get_weights())
     return rebuilt
-
-
-def packaged_names() -> list[str]:
-    """The names of the packaged networks."""
-    return sorted(manifest())
-
-
-@functools.cache
-def manifest() -> dict[str, dict]:
-    """What `weights/manifest.json` says of each packaged network, by name."""
-    return json.loads((WEIGHTS_DIR / "manifest.json").read_text())
-
-
-def _find(name_or_path: str | os.PathLike) -> Path:
-    name = os.fspath(name_or_path)
-    if name in manifest():
-        path = WEIGHTS_DIR / f"{name}.keras"
-        if not path.is_file():
-            raise NLRNError(f"{path}: the packaged file is missing; install the package again")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != manifest()[name]["sha256"]:
-            raise NLRNError(f"{path}: the packaged file is damaged; install the package again")
-        return path
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    names = ", ".join(packaged_names()) or "none"
-    raise NLRNError(f"{name}: no such weights file, and no packaged network (there are: {names})")
 
 
 def _read(path: Path) -> NLRN:

@@ -1,21 +1,24 @@
-"""Putting trained weights into the package, with what is needed to trace and repeat them."""
+"""Putting trained weights and their scores into the package, traceable and repeatable."""
 
-import hashlib
 import json
 import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from nlrn_tf.data.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.evaluation_scores import MEASURES, read_results
 from nlrn_tf.files import atomic_path, write_text
-from nlrn_tf.packaged import WEIGHTS_DIR, load_model, save_model
+from nlrn_tf.manifest import WEIGHTS_DIR, sha256
+from nlrn_tf.packaged import load_model, save_model
 from nlrn_tf.training.checkpoint import latest_checkpoint
 from nlrn_tf.training.history import read_history
 
-# What is kept of a file of scores: the means, and a few images for a quick check.
-KEPT_KEYS = ("dataset", "task", "noise_sigma", "scale", "protocol", "psnr", "ssim")
+# The means of a file of scores, kept beside the settings; and the quickest images, for a check.
+KEPT_MEANS = (*MEASURES, "seconds_per_image")
 KEPT_IMAGES = 2
+_MANIFEST = "manifest.json"
 
 
 def package_weights(
@@ -33,25 +36,29 @@ def package_weights(
       weights_dir: of the package.
 
     Returns:
-      The entry: sha256, configuration, steps, minutes, the starts of the run (commands, commits,
-      machines), the file of the training curve, and the mean scores.
+      The entry: sha256 of the packaged file and of that of the run, configuration, steps, minutes,
+      the starts of the run (commands, commits, machines), the file of the training curve, and the
+      scores (see `score_entries`).
 
     Raises:
-      NLRNError: the run has no checkpoint, a file of scores cannot be read, or a file cannot be
-        written.
+      NLRNError: the run has no checkpoint, a file of scores cannot be read or is of other weights,
+        or a file cannot be written.
     """
     workdir, weights_dir = Path(workdir), Path(weights_dir)
     checkpoint = latest_checkpoint(workdir / "checkpoints")
     if checkpoint is None:
         raise NLRNError(f"{workdir}: holds no checkpoint of a run")
-    model = load_model(workdir / "weights.keras", unroll=False)
+    source = workdir / "weights.keras"
+    entries = _merged([], scores, {sha256(source)})
+    model = load_model(source, unroll=False)
     weights = weights_dir / f"{name}.keras"
     save_model(model, weights)
     curve = weights_dir / f"{name}_curve.csv"
     with atomic_path(curve) as temporary:
         shutil.copyfile(workdir / "curve.csv", temporary)
     entry = {
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "sha256": sha256(weights),
+        "run_sha256": sha256(source),
         "config": model.config.to_dict(),
         "parameters": model.count_params(),
         "steps": checkpoint.step,
@@ -60,18 +67,94 @@ def package_weights(
         "training": {key: value for key, value in checkpoint.config.items() if value},
         "starts": read_history(workdir),
         "curve": curve.name,
-        "scores": [_summary(path) for path in scores],
+        "scores": entries,
     }
-    path = weights_dir / "manifest.json"
-    manifest = json.loads(path.read_text()) if path.exists() else {}
-    write_text(path, json.dumps({**manifest, name: entry}, indent=1, sort_keys=True) + "\n")
+    return _write_entry(weights_dir, name, entry)
+
+
+def add_scores(
+    name: str,
+    scores: Sequence[str | os.PathLike],
+    weights_dir: str | os.PathLike = WEIGHTS_DIR,
+) -> dict:
+    """Adds scores to packaged weights; those of the same settings and images are replaced.
+
+    Args:
+      name: of the packaged network.
+      scores: files that `run_eval.py --json` wrote for it, or for the weights of its run.
+      weights_dir: of the package.
+
+    Returns:
+      Its entry in the manifest.
+
+    Raises:
+      NLRNError: it is not packaged, or a file of scores cannot be read or is of other weights.
+    """
+    entry = _manifest(weights_dir).get(name)
+    if entry is None:
+        raise NLRNError(f"--name={name}: is not packaged yet; give the --workdir of its run")
+    known = {entry[key] for key in ("sha256", "run_sha256") if key in entry}
+    merged = _merged(entry["scores"], scores, known)
+    return _write_entry(Path(weights_dir), name, {**entry, "scores": merged})
+
+
+def score_entries(path: str | os.PathLike, known: set[str]) -> list[dict]:
+    """What the manifest keeps of a file of scores.
+
+    Args:
+      path: written by `run_eval.py --json`.
+      known: the sha256 that the file of weights may have.
+
+    Returns:
+      For each result in it the settings, the means, `images`: the PSNR of the quickest images
+      for a check, and `subset`: the names of all its images when they are not the whole set, else
+      an empty list.
+
+    Raises:
+      NLRNError: the file cannot be read, or its scores are of other weights or of no network.
+    """
+    return [_score_entry(path, result, known) for result in read_results(path)]
+
+
+def _score_entry(path: str | os.PathLike, result: dict, known: set[str]) -> dict:
+    conditions = dict(result.get("settings", {}))
+    if conditions.pop("weights_sha256", None) not in known:
+        raise NLRNError(f"{path}: holds scores of other weights, {result.get('weights')}")
+    images = result["images"]
+    complete = len(images) == BENCHMARKS[result["dataset"]].count
+    quickest = sorted(images, key=lambda image: image["seconds"])[:KEPT_IMAGES]
+    setting = "noise_sigma" if result["task"] == "denoise" else "scale"
+    return {
+        **{key: result[key] for key in ("dataset", "task", setting, "protocol")},
+        **conditions,
+        **{key: result[key] for key in KEPT_MEANS},
+        "images": {image["name"]: image["psnr"] for image in quickest},
+        "subset": [] if complete else [Path(image["name"]).stem for image in images],
+    }
+
+
+def _merged(
+    entries: list[dict], scores: Sequence[str | os.PathLike], known: set[str]
+) -> list[dict]:
+    """The entries and those of the files, which replace others of the same settings."""
+    merged = {_identity(entry): entry for entry in entries}
+    for path in scores:
+        merged |= {_identity(entry): entry for entry in score_entries(path, known)}
+    return list(merged.values())
+
+
+def _identity(entry: dict) -> str:
+    """An entry without its results."""
+    left_out = {*KEPT_MEANS, "images"}
+    return json.dumps({k: v for k, v in entry.items() if k not in left_out}, sort_keys=True)
+
+
+def _manifest(weights_dir: str | os.PathLike) -> dict:
+    path = Path(weights_dir) / _MANIFEST
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _write_entry(weights_dir: Path, name: str, entry: dict) -> dict:
+    manifest = {**_manifest(weights_dir), name: entry}
+    write_text(weights_dir / _MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return entry
-
-
-def _summary(path: str | os.PathLike) -> dict:
-    try:
-        scores = json.loads(Path(path).read_text())
-        images = {image["name"]: image["psnr"] for image in scores["images"][:KEPT_IMAGES]}
-        return {**{k: scores[k] for k in KEPT_KEYS if k in scores}, "images": images}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NLRNError(f"{path}: not a file of scores by run_eval.py --json ({error})") from error

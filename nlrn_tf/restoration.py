@@ -11,9 +11,10 @@ import numpy as np
 
 from nlrn_tf.data.degradations import imresize
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.images import to_uint8, unit_range
+from nlrn_tf.images import quantized, unit_range
 from nlrn_tf.inference import Model, apply_model
 from nlrn_tf.metrics import rgb_to_ycbcr, ycbcr_to_rgb
+from nlrn_tf.scales import checked_scale
 from nlrn_tf.tiling import positions, tile_shape, tile_weights
 
 PlaneFunction = Callable[[np.ndarray], np.ndarray]
@@ -27,7 +28,7 @@ TILE_SIZE = 512
 OVERLAP = 64
 
 # Noise takes a float image out of [0, 1], but not further than this; 0..255 does not pass.
-_FLOAT_RANGE = (-2.0, 3.0)
+FLOAT_RANGE = (-2.0, 3.0)
 
 
 def predict(
@@ -145,7 +146,7 @@ def restore(
     model: Model,
     image: np.ndarray,
     *,
-    scale: int | None = None,
+    scale: float | None = None,
     self_ensemble: bool = False,
     tile_size: int | None = None,
     overlap: int | None = None,
@@ -155,20 +156,23 @@ def restore(
 
     A denoiser restores the channels of a colour image one by one; it expects its noise level in
     each of them. A super-resolution model restores the bicubically enlarged image: grey
-    directly, of a colour image the luma (Y of BT.601), and Cb and Cr stay bicubic.
+    directly, of a colour image the luma (Y of BT.601), and Cb and Cr stay bicubic. Alpha is kept
+    as it is, or enlarged bicubically.
 
     Args:
       model: see the head of this module. One of unknown task enlarges when `scale` is given.
-      image: `[H, W]`, `[H, W, 1]` or RGB `[H, W, 3]`; uint8, or float in [0, 1]. The noise of a
-        float image may leave that range, but not [-2, 3].
-      scale: factor of a super-resolution model, by default the first one it was trained for.
+      image: `[H, W]`, `[H, W, 1]` or RGB `[H, W, 3]`, or with alpha `[H, W, 2]`, `[H, W, 4]`;
+        uint8, uint16, or float in [0, 1]. The noise of a float image may leave that range, but
+        not [-2, 3].
+      scale: factor of a super-resolution model, by default the first one it was trained for. A
+        model for several scales takes any number from half below the smallest to the largest.
       self_ensemble: averages over the 8 flips and rotations, for 8 times the work.
       tile_size, overlap: see `predict`.
       on_progress: called now and then with the fraction of the work done since the last call.
 
     Returns:
-      The dtype of `image`, and its shape, with `H, W` times `scale` where it was enlarged;
-      clipped to the range of the dtype, uint8 rounded.
+      The dtype of `image`, and its shape, with `H, W` times `scale`, rounded up as MATLAB does,
+      where it was enlarged; clipped to the range of the dtype, whole numbers rounded.
 
     Raises:
       NLRNError: unsupported dtype, shape or values, a scale that does not fit the model, or as
@@ -176,43 +180,21 @@ def restore(
     """
     image = _checked_image(image)
     scale = checked_scale(model, scale)
-    channels = 1 if image.ndim == 2 else image.shape[2]
+    values = unit_range(image).reshape(*image.shape[:2], -1)
+    channels = 3 if values.shape[2] >= 3 else 1
     planes = channels if scale is None else 1
     run = _plane_function(model, self_ensemble, tile_size, overlap, planes, on_progress)
-    values = unit_range(image).reshape(*image.shape[:2], channels)
+    values, alpha = values[..., :channels], values[..., channels:]
     if scale is None:
         restored = np.stack([run(values[..., channel]) for channel in range(channels)], axis=-1)
     elif channels == 1:
         restored = run(imresize(values[..., 0], scale))[..., None]
     else:
         restored = _enlarge_colour(run, values, scale)
+    if alpha.size:
+        alpha = alpha if scale is None else imresize(alpha, scale)
+        restored = np.concatenate([restored, alpha], axis=-1)
     return _like(image, restored.reshape(*restored.shape[:2], *image.shape[2:]))
-
-
-def checked_scale(model: Model, scale: int | None) -> int | None:
-    """The factor by which `restore` enlarges with this model, None for a denoiser.
-
-    Raises:
-      NLRNError: `scale` does not fit the model.
-    """
-    config = getattr(model, "config", None)
-    task, scales = getattr(config, "task", None), getattr(config, "scales", ())
-    if task == "denoise" and scale is not None:
-        raise NLRNError(
-            f"scale {scale}: the weights are for denoising; leave it out, or choose weights for "
-            "super-resolution"
-        )
-    if task == "sr" and scale is None:
-        if not scales:
-            raise NLRNError("scale is missing: the super-resolution weights name none; give one")
-        return scales[0]
-    if scale is not None and (scale < 2 or scale != int(scale)):
-        raise NLRNError(f"scale {scale}: must be a whole number of at least 2")
-    if scale is not None and scales and scale not in scales:
-        raise NLRNError(
-            f"scale {scale}: the weights were trained for {', '.join(map(str, scales))}"
-        )
-    return scale
 
 
 def _plane_function(
@@ -238,7 +220,7 @@ def _plane_function(
     return run
 
 
-def _enlarge_colour(run: PlaneFunction, rgb: np.ndarray, scale: int) -> np.ndarray:
+def _enlarge_colour(run: PlaneFunction, rgb: np.ndarray, scale: float) -> np.ndarray:
     """Super-resolution of float32 RGB `[H, W, 3]`: Y by the network, Cb and Cr bicubic."""
     ycbcr = imresize(rgb_to_ycbcr(rgb), scale)
     ycbcr[..., 0] = run(ycbcr[..., 0])
@@ -247,8 +229,8 @@ def _enlarge_colour(run: PlaneFunction, rgb: np.ndarray, scale: int) -> np.ndarr
 
 def _like(image: np.ndarray, restored: np.ndarray) -> np.ndarray:
     """Clips float `restored` in [0, 1] and converts it to the dtype of `image`."""
-    if image.dtype == np.uint8:
-        return to_uint8(restored)
+    if image.dtype in (np.uint8, np.uint16):
+        return quantized(restored, image.dtype)
     return np.clip(restored, 0, 1).astype(image.dtype)
 
 
@@ -275,26 +257,23 @@ def _checked_tiling(tile_size: int | None, overlap: int | None) -> tuple[int, in
 
 def _checked_image(image: np.ndarray) -> np.ndarray:
     image = np.asarray(image)
-    supported = "[H, W], [H, W, 1] and RGB [H, W, 3]"
-    if image.ndim == 3 and image.shape[2] in (2, 4):
+    if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4):
         raise NLRNError(
-            f"image of shape {image.shape} has an alpha channel, which is not supported; "
-            f"flatten it first ({supported} are)"
+            f"image of shape {image.shape} is not supported; [H, W], [H, W, 1] and RGB [H, W, 3] "
+            "are, and with alpha [H, W, 2] and [H, W, 4]"
         )
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
-        raise NLRNError(f"image of shape {image.shape} is not supported; {supported} are")
     if image.size == 0:
         raise NLRNError(f"image of shape {image.shape} is empty")
-    if image.dtype == np.uint8:
+    if image.dtype in (np.uint8, np.uint16):
         return image
     if not np.issubdtype(image.dtype, np.floating):
         raise NLRNError(
-            f"image of dtype {image.dtype} is not supported; uint8 (0..255) and float ([0, 1]) are"
+            f"image of dtype {image.dtype} is not supported; uint8, uint16 and float ([0, 1]) are"
         )
     if not np.isfinite(image).all():
         raise NLRNError("image has values that are not finite (NaN or Inf)")
     low, high = float(image.min()), float(image.max())
-    if low < _FLOAT_RANGE[0] or high > _FLOAT_RANGE[1]:
+    if low < FLOAT_RANGE[0] or high > FLOAT_RANGE[1]:
         raise NLRNError(
             f"float image has values from {low:.3g} to {high:.3g}; expected [0, 1] (plus noise), "
             "divide it by its white level"

@@ -10,7 +10,7 @@ import numpy as np
 # The part of the overlap that a tile throws away at its border. Its neighbour throws away the same
 # on the other side; they fade into each other over what is left between. A quarter measured best
 # for an overlap of 64 (`restoration.OVERLAP`).
-_THROWN_AWAY = 1 / 4
+THROWN_AWAY = 1 / 4
 
 
 def tile_shape(height: int, width: int, tile_size: int, overlap: int) -> tuple[int, int]:
@@ -56,7 +56,7 @@ def tile_weights(size: int, tile: int, overlap: int) -> list[tuple[slice, np.nda
       tiles that cover a pixel sum to one.
     """
     starts = positions(size, tile, max(tile - overlap, 1))
-    thrown_away = int(overlap * _THROWN_AWAY)
+    thrown_away = int(overlap * THROWN_AWAY)
     distance = np.arange(1, tile + 1)  # from the pixel before the tile
     fade = np.clip((distance - thrown_away) / (overlap - 2 * thrown_away + 1), 0, 1)
     weights = np.ones((len(starts), tile))

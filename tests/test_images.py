@@ -7,8 +7,11 @@ import pytest
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.images import (
     IMAGE_SUFFIXES,
+    check_storable,
     find_images,
+    quantized,
     read_image,
+    read_photo,
     rgb_to_grey,
     to_uint8,
     unit_range,
@@ -105,3 +108,149 @@ def test_ranges_round_trip():
     values = np.arange(256, dtype=np.uint8)
     np.testing.assert_array_equal(to_uint8(unit_range(values)), values)
     assert to_uint8(np.array([-0.1, 1.2, 0.499 / 255])).tolist() == [0, 255, 0]
+
+
+def full_range(rng, dtype, *shape):
+    return rng.integers(0, np.iinfo(dtype).max + 1, shape, dtype)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [(), (2,), (3,), (4,)])
+def test_photos_round_trip_in_the_formats_that_hold_them(tmp_path, rng, suffix, dtype, channels):
+    image = full_range(rng, dtype, 13, 17, *channels)
+    path = tmp_path / f"image{suffix}"
+    if suffix == ".webp" and dtype == np.uint16:
+        with pytest.raises(NLRNError, match=r"\.webp cannot hold 16 bits"):
+            write_image(path, image)
+        return
+    write_image(path, image)
+    found = read_photo(path).pixels
+    if channels == (2,):  # it is written as colour with alpha
+        image = image[..., [0, 0, 0, 1]]
+    if suffix == ".webp" and not channels:
+        image = np.repeat(image[..., None], 3, axis=2)
+    if suffix == ".webp" and channels in ((2,), (4,)):  # no colour where nothing is seen
+        image, found = image[image[..., 3] > 0], found[found[..., 3] > 0]
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, image)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "1", "I;16"])
+def test_photos_are_read_as_pillow_reads_them(tmp_path, rng, mode):
+    pillow = pytest.importorskip("PIL.Image")
+    if mode == "I;16":
+        image = pillow.fromarray(full_range(rng, np.uint16, 9, 14))
+    else:
+        channels = 4 if mode.endswith("A") else 3
+        image = pillow.fromarray(full_range(rng, np.uint8, 9, 14, channels)).convert(mode)
+    image.save(tmp_path / "image.png")
+    expected = np.asarray(image.convert({"P": "RGB", "1": "L"}.get(mode, mode)))
+    np.testing.assert_array_equal(read_photo(tmp_path / "image.png").pixels, expected)
+
+
+def test_transparent_palettes_have_alpha(tmp_path, rng):
+    pillow = pytest.importorskip("PIL.Image")
+    image = pillow.fromarray(full_range(rng, np.uint8, 9, 14, 3)).quantize(8)
+    image.save(tmp_path / "image.png", transparency=2)
+    expected = np.asarray(pillow.open(tmp_path / "image.png").convert("RGBA"))
+    assert (expected[..., 3] == 0).any()
+    np.testing.assert_array_equal(read_photo(tmp_path / "image.png").pixels, expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "I;16"])
+def test_photos_are_turned_upright_as_pillow_does(tmp_path, rng, orientation, mode):
+    pillow = pytest.importorskip("PIL.Image")
+    from PIL import ImageOps
+
+    shape = (5, 8, len(mode)) if mode not in ("L", "I;16") else (5, 8)
+    image = pillow.fromarray(full_range(rng, np.uint16 if mode == "I;16" else np.uint8, *shape))
+    exif = pillow.Exif()
+    exif[0x112] = orientation
+    image.save(tmp_path / "turned.png", exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(pillow.open(tmp_path / "turned.png")))
+    np.testing.assert_array_equal(read_photo(tmp_path / "turned.png").pixels, expected)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_cmyk_becomes_rgb(tmp_path, suffix):
+    pillow = pytest.importorskip("PIL.Image")
+    blocks = np.array([[[200, 30, 40], [20, 180, 60]], [[10, 20, 220], [128, 128, 128]]], np.uint8)
+    image = pillow.fromarray(np.kron(blocks, np.ones((16, 16, 1), np.uint8)))
+    image.convert("CMYK").save(tmp_path / f"print{suffix}", icc_profile=icc_profile(b"CMYK"))
+    photo = read_photo(tmp_path / f"print{suffix}")
+    assert photo.pixels.shape == (32, 32, 3)
+    assert np.abs(photo.pixels[8::16, 8::16].astype(int) - blocks).max() <= 2
+    assert photo.icc_profile is None
+
+
+def icc_profile(space):
+    """The head of a profile of a colour space, padded."""
+    return b"\0" * 16 + space + b"XYZ " + b"\0" * 12 + b"acsp" + b"\0" * 200
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_colour_profiles_are_kept(tmp_path, rng, suffix):
+    pytest.importorskip("PIL.Image")
+    from PIL import Image, ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = full_range(rng, np.uint8, 20, 30, 3)
+    Image.fromarray(image).save(tmp_path / f"in{suffix}", icc_profile=profile, lossless=True)
+    photo = read_photo(tmp_path / f"in{suffix}")
+    assert photo.icc_profile == profile
+    write_image(tmp_path / f"out{suffix}", photo.pixels, photo.icc_profile)
+    assert Image.open(tmp_path / f"out{suffix}").info["icc_profile"] == profile
+    write_image(tmp_path / "out.tif", photo.pixels, photo.icc_profile)  # goes without
+    assert read_photo(tmp_path / "out.tif").icc_profile is None
+
+
+def test_a_profile_that_the_format_refuses_does_not_cost_the_image(tmp_path, rng):
+    image = full_range(rng, np.uint8, 20, 30, 3)
+    write_image(tmp_path / "image.png", image, b"damaged")
+    photo = read_photo(tmp_path / "image.png")
+    np.testing.assert_array_equal(photo.pixels, image)
+    assert photo.icc_profile is None
+
+
+@pytest.mark.parametrize(
+    ("image", "suffix", "words"),
+    [
+        (np.zeros((4, 4), np.uint16), ".jpg", "16 bits; use .png"),
+        (np.zeros((4, 4, 3), np.uint16), ".bmp", "16 bits"),
+        (np.zeros((4, 4, 4), np.uint8), ".jpg", "alpha; use .png"),
+        (np.zeros((4, 4, 2), np.uint8), ".bmp", "alpha"),
+    ],
+)
+def test_formats_that_cannot_hold_an_image_are_refused(tmp_path, image, suffix, words):
+    for function in (check_storable, write_image):
+        with pytest.raises(NLRNError, match=words):
+            function(tmp_path / f"image{suffix}", image)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_opaque_alpha_is_no_loss(tmp_path, rng):
+    image = full_range(rng, np.uint8, 9, 12, 4)
+    image[..., 3] = 255
+    write_image(tmp_path / "image.bmp", image)
+    np.testing.assert_array_equal(read_image(tmp_path / "image.bmp"), image[..., :3])
+
+
+def test_photos_of_unsupported_kinds_are_refused_clearly(tmp_path, rng):
+    pillow = pytest.importorskip("PIL.Image")
+    cv2.imwrite(str(tmp_path / "float.tif"), rng.random((4, 4)).astype(np.float32))
+    with pytest.raises(NLRNError, match=r"float\.tif: has float32 samples"):
+        read_photo(tmp_path / "float.tif")
+    pillow.fromarray(full_range(rng, np.uint8, 9, 14, 2)).save(tmp_path / "grey.tif")
+    with pytest.raises(NLRNError, match=r"grey\.tif: is a grey TIFF file with alpha"):
+        read_photo(tmp_path / "grey.tif")
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG")
+    with pytest.raises(NLRNError, match=r"cut\.png"):
+        read_photo(tmp_path / "cut.png")
+
+
+def test_16_bit_ranges_round_trip():
+    values = np.arange(65536, dtype=np.uint16)
+    np.testing.assert_array_equal(quantized(unit_range(values), np.uint16), values)
+    assert quantized(np.array([-1, 2.0]), np.uint16).tolist() == [0, 65535]

@@ -4,7 +4,7 @@ import keras
 import pytest
 
 import nlrn_tf
-from nlrn_tf import packaged
+from nlrn_tf import manifest, packaged
 from nlrn_tf.errors import NLRNError
 
 TINY = nlrn_tf.NLRNConfig(filters=4, embedding_size=2, num_states=2, window_size=5)
@@ -30,9 +30,9 @@ def test_weights_are_saved_in_float32_whatever_they_were_trained_in(saved):
 
 
 def test_every_packaged_file_loads_and_matches_its_manifest():
-    entries = json.loads((packaged.WEIGHTS_DIR / "manifest.json").read_text())
-    files = {path.stem for path in packaged.WEIGHTS_DIR.glob("*.keras")}
-    assert files == set(entries) == set(packaged.packaged_names())
+    entries = json.loads((manifest.WEIGHTS_DIR / "manifest.json").read_text())
+    files = {path.stem for path in manifest.WEIGHTS_DIR.glob("*.keras")}
+    assert files == set(entries) == set(manifest.packaged_names())
     for name in entries:
         config = nlrn_tf.load_model(name).config
         assert name == ("sr" if config.task == "sr" else f"denoise_s{config.noise_sigma:g}")
@@ -40,11 +40,11 @@ def test_every_packaged_file_loads_and_matches_its_manifest():
 
 def test_a_changed_packaged_file_is_refused(saved, tmp_path, monkeypatch):
     (tmp_path / "manifest.json").write_text(json.dumps({"weights": {"sha256": "0" * 64}}))
-    monkeypatch.setattr(packaged, "WEIGHTS_DIR", tmp_path)
-    packaged.manifest.cache_clear()
+    monkeypatch.setattr(manifest, "WEIGHTS_DIR", tmp_path)
+    manifest.manifest.cache_clear()
     with pytest.raises(NLRNError, match="damaged"):
         nlrn_tf.load_model("weights")
-    packaged.manifest.cache_clear()
+    manifest.manifest.cache_clear()
 
 
 @pytest.mark.parametrize(

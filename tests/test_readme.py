@@ -16,7 +16,7 @@ import pytest
 
 from nlrn_tf.data.benchmarks import BENCHMARKS
 from nlrn_tf.images import write_image
-from nlrn_tf.packaged import packaged_names
+from nlrn_tf.manifest import packaged_names
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

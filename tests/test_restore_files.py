@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.images import read_image, write_image
+from nlrn_tf.images import read_image, read_photo, write_image
 from nlrn_tf.restore_files import plan, restore_files
 
 
@@ -70,11 +70,16 @@ def test_output_folder_inside_the_input_is_not_an_input(photos):
     assert not (photos / "out" / "out").exists()
 
 
-def test_super_resolution(tmp_path, photos):
+def identity_for(**config):
     def model(images):
         return images
 
-    model.config = SimpleNamespace(task="sr", scales=(2, 3))
+    model.config = SimpleNamespace(**config)
+    return model
+
+
+def test_super_resolution(tmp_path, photos):
+    model = identity_for(task="sr", scales=(2, 3))
     restore_files(model, [photos / "grey.png"], tmp_path / "x.png", task="sr", scale=3)
     assert read_image(tmp_path / "x.png").shape == (60, 90)
     with pytest.raises(NLRNError, match="task"):
@@ -88,6 +93,46 @@ def test_super_resolution(tmp_path, photos):
 def test_task_and_scale_that_contradict_each_other(tmp_path, photos, task, scale):
     with pytest.raises(NLRNError, match="scale"):
         restore_files(negative, [photos], tmp_path / "out", task=task, scale=scale)
+
+
+@pytest.mark.parametrize(("scale", "shape"), [(1.5, (30, 45)), (2.25, (45, 68))])
+def test_scales_that_are_not_whole(tmp_path, photos, scale, shape):
+    model = identity_for(task="sr", scales=(2, 3))
+    restore_files(model, [photos / "grey.png"], tmp_path / "x.png", scale=scale)
+    assert read_image(tmp_path / "x.png").shape == shape
+
+
+def test_16_bits_and_alpha_are_kept(tmp_path):
+    pixels = np.random.default_rng(1).integers(0, 65536, (9, 12, 4), np.uint16)
+    write_image(tmp_path / "in.png", pixels)
+    restore_files(negative, [tmp_path / "in.png"], tmp_path / "out.tif")
+    found = read_photo(tmp_path / "out.tif").pixels
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found[..., 3], pixels[..., 3])
+    np.testing.assert_array_equal(found[..., :3], 65535 - pixels[..., :3])
+
+
+def test_the_colour_profile_is_kept(tmp_path):
+    cms = pytest.importorskip("PIL.ImageCms")
+    profile = cms.ImageCmsProfile(cms.createProfile("sRGB")).tobytes()
+    write_image(tmp_path / "in.png", image(8, 9, 3), profile)
+    restore_files(negative, [tmp_path / "in.png"], tmp_path / "out.jpg")
+    assert read_photo(tmp_path / "out.jpg").icc_profile == profile
+
+
+def test_a_format_that_cannot_hold_an_image_is_told_before_its_work(tmp_path, photos, capsys):
+    def model(images):
+        assert images.shape[1:3] != (7, 7), "work began"
+        return images
+
+    write_image(photos / "deep.png", np.zeros((7, 7), np.uint16))
+    write_image(photos / "seen_through.png", image(7, 7, 4))
+    with pytest.raises(NLRNError, match="2 of 5"):
+        restore_files(model, [photos], tmp_path / "out", suffix=".jpg")
+    assert len(files_below(tmp_path / "out")) == 3
+    complaints = capsys.readouterr().err
+    assert "deep.jpg: .jpg cannot hold 16 bits" in complaints
+    assert "seen_through.jpg: .jpg cannot hold alpha" in complaints
 
 
 def test_a_broken_link_is_no_image(tmp_path, photos):

@@ -13,6 +13,7 @@ from nlrn_tf.images import read_image, write_image
 from nlrn_tf.model import NLRN
 from nlrn_tf.packaged import load_model, save_model
 from nlrn_tf.restoration import restore
+from tests.script_calls import script_calls
 
 SCRIPT = Path(__file__).resolve().parents[1] / "run_restore.py"
 
@@ -61,6 +62,23 @@ def test_file(tmp_path, weights):
     assert (expected != image).any()
 
 
+def test_what_the_flags_ask_for(tmp_path):
+    cases = [
+        ([], "denoise_s25", {"noise_sigma": None, "scale": None}),
+        (["--noise_sigma=24"], None, {"noise_sigma": 24.0}),
+        (["--noise_sigma=auto", "--task=denoise"], None, {"noise_sigma": "auto"}),
+        (["--task=sr", "--scale=2.5"], "sr", {"task": "sr", "scale": 2.5}),
+        (["--weights=mine.keras"], "mine.keras", {"noise_sigma": None, "task": None}),
+    ]
+    commands = [["in.png", "-o", "out.png", *arguments] for arguments, _, _ in cases]
+    function = "nlrn_tf.restore_files.restore_files"
+    found = script_calls(tmp_path, "run_restore", function, commands, takes_arguments=True)
+    for (_, model, options), (code, (positional, named)) in zip(cases, found, strict=True):
+        assert code == 0
+        assert positional == (model, ["in.png"], "out.png")
+        assert {key: named[key] for key in options} == options
+
+
 def test_folder_with_a_damaged_image(tmp_path, weights):
     for name in ("a.png", "b.png", "c.jpg"):
         write_image(tmp_path / "in" / name, data.camera()[:40, :50])
@@ -99,6 +117,12 @@ def test_weights_of_another_task(tmp_path, weights):
         (["-o", "x.png"], 1, "no input"),
         (["missing.png"], 2, "--output"),
         (["missing.png", "-o", "x.png", "--scale=1"], 2, "scale"),
+        (["missing.png", "-o", "x.png", "--noise_sigma=loud"], 2, "--noise_sigma=loud: must be"),
+        (["missing.png", "-o", "x.png", "--noise_sigma=-1"], 2, "--noise_sigma=-1: must be"),
+        (["missing.png", "-o", "x.png", "--noise_sigma=nan"], 2, "--noise_sigma=nan: must be"),
+        (["x.png", "-o", "y.png", "--noise_sigma=9", "--weights=w"], 2, "leave out --weights"),
+        (["x.png", "-o", "y.png", "--noise_sigma=9", "--task=sr"], 2, "leave out --task=sr"),
+        (["x.png", "-o", "y.png", "--noise_sigma=auto", "--scale=2"], 2, "leave out --scale"),
         (["missing.png", "-o", "x.png", "--tile_size=big"], 2, "tile_size"),
         (["missing.png", "-o", "x.png", "--task=inpaint"], 2, "task"),
         (["missing.png", "-o", "x.png", "--overwrite", "--skip_existing"], 2, "skip_existing"),
@@ -127,5 +151,6 @@ def test_help_needs_no_tensorflow():
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    for flag in ("-o,--output", "--weights", "--scale", "self_ensemble", "--tile_size"):
+    flags = "-o,--output --weights --scale self_ensemble --tile_size --noise_sigma"
+    for flag in flags.split():
         assert flag in result.stdout

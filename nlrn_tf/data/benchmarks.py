@@ -105,14 +105,16 @@ def denoising_pair(
     return clean, add_gaussian_noise(clean, sigma, seed=index)
 
 
-def sr_pair(path: str | os.PathLike, scale: int) -> tuple[np.ndarray, np.ndarray]:
+def sr_pair(
+    path: str | os.PathLike, scale: int, *, quantize_lr: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """The Y channel of an image and its bicubic approximation (design brief, section 6).
-
-    The low-resolution image between them is not rounded.
 
     Args:
       path: of an image file; a grey image is its own Y.
       scale: super-resolution factor, an integer of at least 1.
+      quantize_lr: makes the low-resolution image between them as MATLAB does from 8 bits, rounded
+        to 8 bits; by default it is not rounded.
 
     Returns:
       truth: uint8 `[H, W]`, Y cropped to a multiple of `scale`.
@@ -127,8 +129,8 @@ def sr_pair(path: str | os.PathLike, scale: int) -> tuple[np.ndarray, np.ndarray
     if image.size == 0:
         raise NLRNError(f"{path}: has fewer than {scale} pixels in a direction, the scale")
     truth = rgb_to_y(image)
-    low_resolution = imresize(unit_range(truth), 1 / scale)
-    return truth, imresize(low_resolution, scale)
+    low_resolution = imresize(truth if quantize_lr else unit_range(truth), 1 / scale)
+    return truth, imresize(unit_range(low_resolution), scale)
 
 
 def paper_figures(name: str, task: str, setting: float) -> tuple[int, dict[str, dict]] | None:
