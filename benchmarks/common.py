@@ -1,0 +1,82 @@
+"""What the benchmarks share: the machine they ran on, and how they report."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from nlrn_tf.files import write_text
+
+_PACKAGES = ("tensorflow", "keras", "numpy")
+
+
+def machine() -> dict:
+    """The processor, the memory, and the versions of what computes."""
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
+        "load_average": round(os.getloadavg()[0], 1),  # of the minute before: others at work?
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def report(
+    title: str, settings: dict, rows: list[dict], json_path: str | os.PathLike | None = None
+) -> None:
+    """Prints a table, and writes the same as JSON.
+
+    Args:
+      title: what was measured.
+      settings: what it was measured with; shown below the table.
+      rows: of the table, with the same keys, which are the titles of the columns. Floats are shown
+        with three significant digits.
+      json_path: file for {"title", "date", "machine", "settings", "rows"}; None writes none.
+
+    Raises:
+      NLRNError: the file cannot be written.
+    """
+    date = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    described = {**machine(), "date": date}
+    table = Table(title=title, title_justify="left")
+    for name in rows[0]:
+        table.add_column(name, justify="left" if isinstance(rows[0][name], str) else "right")
+    for row in rows:
+        table.add_row(*map(_shown, row.values()))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(_listed(settings), _listed(described), sep="\n", markup=False)
+    if json_path is not None:
+        content = {
+            "title": title,
+            "date": date,
+            "machine": machine(),
+            "settings": settings,
+            "rows": rows,
+        }
+        write_text(json_path, json.dumps(content, indent=1) + "\n")
+
+
+def _listed(values: dict) -> str:
+    return ", ".join(f"{name} {_shown(value)}" for name, value in values.items())
+
+
+def _shown(value) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return str(value)
+
+
+def _cpu() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
