@@ -29,6 +29,10 @@ SHORTER = {
     "run_train.py": [f"--{flag}" for flag in SMALL_RUN.split()],
     "data_tools/make_records.py": [],
     "data_tools/check_records.py": [],
+    "data_tools/plot_curve.py": [],
+    "data_tools/compare_crops.py": ["--help"],
+    "data_tools/results_table.py": [],
+    "run_export.py": [],
     # The real ones; {...} is the folder of a fixture, without which the test is skipped.
     "data_tools/prepare_datasets.py": ["--sets=Set14", "--from={data_dir}/Set14"],
     "data_tools/import_released.py": ["--saved_model={reference_dir}/released_sigma15"],
@@ -47,7 +51,8 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 def folder(tmp_path_factory):
     """The scripts, the package, and what the commands of the README read."""
     folder = tmp_path_factory.mktemp("repository")
-    for name in ("nlrn_tf", "data_tools", "flags", "Makefile", "setup.cfg", "pyproject.toml"):
+    linked = ("nlrn_tf", "data_tools", "flags", "README.md", "Makefile", "setup.cfg")
+    for name in (*linked, "pyproject.toml"):
         (folder / name).symlink_to(ROOT / name)
     for script in ROOT.glob("run_*.py"):
         (folder / script.name).symlink_to(script)

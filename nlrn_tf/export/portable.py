@@ -1,0 +1,97 @@
+"""The network alone as an ONNX or TensorFlow Lite file, for programs without TensorFlow.
+
+Both take `inputs`, float32 `[B, H, W, 1]` in [0, 1], and return `output`, the same shape, clipped
+to [0, 1]: one plane of an image, in one piece. Tiles, channels and files are the program's matter,
+and for super-resolution the bicubic enlargement (`nlrn_tf.imresize`) of the plane. In ONNX B, H
+and W are free. A TensorFlow Lite file is for one H and W, with B = 1.
+"""
+
+import os
+from pathlib import Path
+
+import tensorflow as tf
+
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.export.checks import check_backend
+from nlrn_tf.files import write_bytes
+from nlrn_tf.manifest import find_weights
+from nlrn_tf.model import NLRN
+from nlrn_tf.packaged import load_model
+
+_OPSET = 17  # of ONNX 1.12 (2022)
+
+
+def export_onnx(weights: str | os.PathLike, export_dir: str | os.PathLike) -> Path:
+    """Writes `export_dir/NAME.onnx`. Needs the extra `onnx`.
+
+    Args:
+      weights: a packaged name, or the path of a `.keras` file; its name is the NAME.
+      export_dir: made if missing.
+
+    Returns:
+      The file.
+
+    Raises:
+      NLRNError: no such weights, tf2onnx is not installed, the file exists already or cannot be
+        written, or another backend than TensorFlow.
+    """
+    check_backend()
+    path = _free(Path(export_dir) / f"{find_weights(weights).stem}.onnx")
+    try:
+        import tf2onnx
+    except ImportError as error:
+        raise NLRNError("--format=onnx needs tf2onnx; pip install 'nlrn-tf[onnx]'") from error
+    plane = _Plane(load_model(weights), [None, None, None, 1])
+    proto, _ = tf2onnx.convert.from_function(
+        plane.restore, plane.restore.input_signature, opset=_OPSET
+    )
+    write_bytes(path, proto.SerializeToString())
+    return path
+
+
+def export_tflite(
+    weights: str | os.PathLike, export_dir: str | os.PathLike, size: tuple[int, int]
+) -> Path:
+    """Writes `export_dir/NAME_HxW.tflite`.
+
+    Args:
+      weights, export_dir: as for `export_onnx`.
+      size: H and W of the images.
+
+    Returns:
+      The file.
+
+    Raises:
+      NLRNError: as for `export_onnx`.
+    """
+    check_backend()
+    height, width = size
+    path = _free(Path(export_dir) / f"{find_weights(weights).stem}_{height}x{width}.tflite")
+    plane = _Plane(load_model(weights), [1, height, width, 1])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [plane.restore.get_concrete_function()], plane
+    )
+    write_bytes(path, converter.convert())
+    return path
+
+
+class _Plane(tf.Module):
+    """The network with the interface of the head of this module."""
+
+    def __init__(self, model: NLRN, shape: list[int | None]):
+        super().__init__()
+        self._weights = [weight.value for weight in model.weights]
+
+        @tf.function(
+            input_signature=[tf.TensorSpec(shape, tf.float32, name="inputs")], autograph=False
+        )
+        def restore(inputs):
+            return {"output": tf.clip_by_value(model(inputs), 0, 1)}
+
+        self.restore = restore
+
+
+def _free(path: Path) -> Path:
+    if path.exists():
+        raise NLRNError(f"{path}: exists already; remove it or choose another --export_dir")
+    return path
