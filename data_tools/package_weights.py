@@ -1,7 +1,7 @@
 """Puts the weights of a training run into the package, or adds scores to packaged ones.
 
 python run_eval.py --dataset=Set12 --task=denoise --noise_sigma=25 --json=set12.json \
-    --weights=runs/denoise_s25/weights.keras
+    --weights=runs/denoise_s25/best.keras
 python data_tools/package_weights.py --name=denoise_s25 --workdir=runs/denoise_s25 \
     --scores=set12.json
 python run_eval.py --dataset=BSD68 --noise_sigma=25 --self_ensemble --json=bsd68.json

@@ -1,5 +1,6 @@
 """Putting trained weights and their scores into the package, traceable and repeatable."""
 
+import csv
 import json
 import os
 import shutil
@@ -31,14 +32,15 @@ def package_weights(
 
     Args:
       name: of the packaged network, such as "denoise_s25".
-      workdir: of the run; its `weights.keras` is taken.
+      workdir: of the run; its `best.keras` is taken, which validation has chosen, or without
+        validation its `weights.keras`.
       scores: files that `run_eval.py --json` wrote for these weights.
       weights_dir: of the package.
 
     Returns:
-      The entry: sha256 of the packaged file and of that of the run, configuration, steps, minutes,
-      the starts of the run (commands, commits, machines), the file of the training curve, and the
-      scores (see `score_entries`).
+      The entry: sha256 of the packaged file and of that of the run, configuration, steps and
+      minutes until these weights, the starts of the run (commands, commits, machines), the file of
+      the training curve, and the scores (see `score_entries`).
 
     Raises:
       NLRNError: the run has no checkpoint, a file of scores cannot be read or is of other weights,
@@ -48,7 +50,8 @@ def package_weights(
     checkpoint = latest_checkpoint(workdir / "checkpoints")
     if checkpoint is None:
         raise NLRNError(f"{workdir}: holds no checkpoint of a run")
-    source = workdir / "weights.keras"
+    best = workdir / "best.keras"
+    source = best if best.exists() else workdir / "weights.keras"
     entries = _merged([], scores, {sha256(source)})
     model = load_model(source, unroll=False)
     weights = weights_dir / f"{name}.keras"
@@ -56,13 +59,16 @@ def package_weights(
     curve = weights_dir / f"{name}_curve.csv"
     with atomic_path(curve) as temporary:
         shutil.copyfile(workdir / "curve.csv", temporary)
+    steps, minutes = checkpoint.step, checkpoint.minutes
+    if source == best:
+        steps, minutes = _extent_of_best(curve)
     entry = {
         "sha256": sha256(weights),
         "run_sha256": sha256(source),
         "config": model.config.to_dict(),
         "parameters": model.count_params(),
-        "steps": checkpoint.step,
-        "minutes": round(checkpoint.minutes, 1),
+        "steps": steps,
+        "minutes": round(minutes, 1),
         "best_validation_psnr": checkpoint.best,
         "training": {key: value for key, value in checkpoint.config.items() if value},
         "starts": read_history(workdir),
@@ -70,6 +76,13 @@ def package_weights(
         "scores": entries,
     }
     return _write_entry(weights_dir, name, entry)
+
+
+def _extent_of_best(curve: Path) -> tuple[int, float]:
+    """Steps and minutes at the best validation of a curve."""
+    with curve.open(newline="") as file:
+        best = max(csv.DictReader(file), key=lambda row: float(row["val_psnr"]))
+    return int(best["step"]), float(best["minutes"])
 
 
 def add_scores(

@@ -36,6 +36,19 @@ def test_history_grows_with_each_start(run):
     assert "cores" in first["machine"]
 
 
+def test_the_weights_that_validation_chose_are_packaged(run, tmp_path):
+    best = nlrn_tf.NLRN(nlrn_tf.NLRNConfig(4, 2, 2, 5, task="denoise", noise_sigma=25.0))
+    save_model(best, run / "best.keras")
+    curve = "step,minutes,val_psnr\n4,1.0,28.1\n5,1.5,28.3\n6,2.0,28.2\n"
+    (run / "curve.csv").write_text(curve)
+    entry = package_weights("denoise_s25", run, [], tmp_path / "package")
+    assert entry["run_sha256"] == sha256(run / "best.keras")
+    assert (entry["steps"], entry["minutes"]) == (5, 1.5)
+    packaged = nlrn_tf.load_model(tmp_path / "package" / "denoise_s25.keras")
+    for weight, expected in zip(packaged.get_weights(), best.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
 def scores_of(weights, path, dataset="Set12", images=12, **settings):
     """A file of scores as run_eval.py writes it, of a made-up restoration."""
     sigma = settings.pop("noise_sigma", 25)
@@ -85,7 +98,7 @@ def test_scores_of_other_weights_are_refused(run, tmp_path):
     folder = tmp_path / "package"
     package_weights("denoise_s25", run, [], folder)
     before = (folder / "manifest.json").read_bytes()
-    other = run / "best.keras"
+    other = run / "other.keras"
     save_model(nlrn_tf.NLRN(nlrn_tf.NLRNConfig(4, 2, 2, 5)), other)
     scores = scores_of(other, tmp_path / "other.json")
     with pytest.raises(NLRNError, match=r"other\.json.*other weights"):
