@@ -203,7 +203,7 @@ def _key_penalties(row_mask, column_mask, dtype):
     """What each key (row-major) costs each query row, then column: `[G, K, 2 BLOCK]`."""
     masked = MASKED[keras.backend.standardize_dtype(dtype)]
     row_penalty, column_penalty = (
-        masked * ops.cast(ops.logical_not(ops.transpose(mask, (0, 2, 1))), dtype)
+        ops.transpose(masked * ops.cast(ops.logical_not(mask), dtype), (0, 2, 1))
         for mask in (row_mask, column_mask)
     )  # [G, keys, BLOCK]
     num_blocks, key_rows, block = ops.shape(row_penalty)
