@@ -106,14 +106,14 @@ def test_an_output_that_cannot_be_written(tmp_path, ports):
 
 def test_ctrl_c_does_not_wait_for_the_server(tmp_path):
     (tmp_path / "in.png").write_bytes(to_file(photograph(9, 9, 3)))
-    stub = Stub(seconds=4)
+    stub = Stub(seconds=30)
     with serving(stub) as ports:
         command = [sys.executable, SERVING / "client.py", tmp_path / "in.png"]
         command += ["-o", tmp_path / "out.png", f"--server={address(ports, 'rest')}"]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert stub.asked.wait(30)
         process.send_signal(signal.SIGINT)
-        assert process.wait(2) == 130
+        assert process.wait(15) == 130
         assert process.stderr.read() == "client.py: interrupted\n"
         process.stderr.close()
     assert [path.name for path in tmp_path.iterdir()] == ["in.png"]

@@ -141,17 +141,18 @@ def _download(data_dir: str | os.PathLike, missing: Sequence[Wanted]) -> dict[st
 
         def get(wanted: Wanted) -> None:
             for url in wanted.image_set.urls:
-                path = _fetch(url.format(name=wanted.name), wanted, Path(temporary), failures)
+                path, reason = _fetch(url.format(name=wanted.name), wanted, Path(temporary))
                 if path is not None:
                     _store(data_dir, wanted, path)
                     return
+            failures[wanted.image_set.folder] = reason
 
         _for_each(get, missing, "downloads", threads=_DOWNLOADS)
     return failures
 
 
-def _fetch(url: str, wanted: Wanted, folder: Path, failures: dict[str, str]) -> Path | None:
-    """Downloads and verifies an image; None, and an entry in `failures`, if it is not there."""
+def _fetch(url: str, wanted: Wanted, folder: Path) -> tuple[Path | None, str]:
+    """Downloads and verifies an image; None and the reason if it is not there."""
     image_set = wanted.image_set
     try:
         path = pooch.retrieve(
@@ -162,17 +163,15 @@ def _fetch(url: str, wanted: Wanted, folder: Path, failures: dict[str, str]) -> 
             downloader=pooch.HTTPDownloader(timeout=_TIMEOUT),
         )
     except requests.HTTPError as error:
-        failures[image_set.folder] = f"{url}: HTTP status {error.response.status_code}"
-        return None
+        return None, f"{url}: HTTP status {error.response.status_code}"
     except requests.RequestException as error:
         raise NLRNError(
             f"{url}: cannot be reached ({type(error).__name__}); check the connection, or get "
             f"{image_set.folder} from {image_set.home} by hand and use --from=FOLDER"
         ) from error
     if image_checksum(Path(path), image_set.kind) != wanted.checksum:
-        failures[image_set.folder] = f"{url}: is not the published image (other sha256)"
-        return None
-    return Path(path)
+        return None, f"{url}: is not the published image (other sha256)"
+    return Path(path), ""
 
 
 def _for_each(work: Callable, items: Sequence, label: str, threads: int | None) -> None:
