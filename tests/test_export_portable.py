@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+import onnxruntime
 import pytest
 import tensorflow as tf
 
@@ -26,8 +27,6 @@ def _check(output: np.ndarray, weights, images: np.ndarray):
 
 
 def test_onnx_restores_images_of_all_sizes(weights, tmp_path):
-    pytest.importorskip("tf2onnx")
-    onnxruntime = pytest.importorskip("onnxruntime")
     path = export_onnx(weights, tmp_path / "exported")
     assert path == tmp_path / "exported" / "small.onnx"
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
