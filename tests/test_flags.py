@@ -56,10 +56,15 @@ def test_each_says_how_to_run_it():
         assert any(f"# python run_train.py --flagfile=flags/{name}.cfg " in line for line in head)
 
 
-def test_the_denoisers_differ_in_their_noise_only(configs):
-    for sigma in (15.0, 25.0, 50.0):
-        expected = dataclasses.replace(configs["denoise_s25"], noise_sigma=sigma)
-        assert configs[f"denoise_s{sigma:g}"] == expected
+def test_the_denoisers_differ_in_their_noise_and_their_schedule_only(configs):
+    assert configs["denoise_s50"] == dataclasses.replace(configs["denoise_s15"], noise_sigma=50.0)
+    for name, sigma in (("denoise_s15", 15.0), ("denoise_s50", 50.0)):
+        schedule = {
+            field: getattr(configs["denoise_s25"], field)
+            for field in ("num_states", "patch_size", "phase_ends", "learning_rate", "max_minutes")
+        }
+        config = dataclasses.replace(configs[name], noise_sigma=25.0, **schedule)
+        assert (configs[name].noise_sigma, config) == (sigma, configs["denoise_s25"])
 
 
 def test_super_resolution_is_that_of_the_paper(configs):
