@@ -16,8 +16,9 @@ from keras import ops
 # of which each query uses q^2: a larger block wastes products, a smaller one is inefficient.
 BLOCK = 16
 
-# So many blocks are worked on together: their logits should fit into the cache of a CPU.
-GROUP = 4
+# So many blocks are worked on at once on TensorFlow: one keeps the cores busy where the other has
+# nothing to share between them.
+BLOCKS_AT_ONCE = 2
 
 # Added to the logit of a key outside the window; exp() of it is 0 in every dtype.
 MASKED = {"float32": -1e30, "bfloat16": -1e30, "float16": -3e4, "float64": -1e30}
@@ -91,38 +92,48 @@ def windowed_attention(
 
     `queries` and `keys` may be lists of `[B, H, W, D]`, whose channels are then taken together.
 
-    GROUP blocks are worked on at a time, so that beside the inputs and the output there are
-    `B GROUP BLOCK^2 (BLOCK + q - 1)^2` logits in memory. Differentiable. On TensorFlow H and W may
-    be unknown when the graph is made.
+    The blocks lie in strips of BLOCK rows. The keys of a strip are laid out column by column:
+    those of a block are then consecutive in memory and used where they are. Beside the inputs and
+    the output there are STRIPS_AT_ONCE times the (BLOCK + q - 1) W keys of a strip in memory and
+    the BLOCK^2 (BLOCK + q - 1)^2 logits of a block. Differentiable. On TensorFlow H and W may be
+    unknown when the graph is made.
     """
     batch, height, width, channels = ops.shape(values)
     rows = _Axis(height, window_size, border)
     columns = _Axis(width, window_size, border)
-    num_blocks = rows.num_blocks * columns.num_blocks
-    size = _minimum(GROUP, num_blocks)
-    num_groups = (num_blocks + size - 1) // size
-    queries, keys, values = (_flatten_pixels(_joined(x)) for x in (queries, keys, values))
+    queries = [_to_whole_blocks(x, rows, columns) for x in _listed(queries)]
+    keys = [_continued(x, rows, columns) for x in _listed(keys)]
+    values = _continued(values, rows, columns)
+    is_softmax = normalization == "softmax"
+    column_codes = columns.codes(queries[0].dtype) if is_softmax else None
 
-    def attend_group(number):
-        block = ops.minimum(number * size + ops.arange(size), num_blocks - 1)
-        row, column = block // columns.num_blocks, block % columns.num_blocks
-        query_pixels = _pixels(rows.queries_of(row), columns.queries_of(column), width)
-        key_pixels = _pixels(rows.keys_of(row), columns.keys_of(column), width)
-        return _attend_blocks(
-            ops.take(queries, query_pixels, axis=1),
-            ops.take(keys, key_pixels, axis=1),
-            ops.take(values, key_pixels, axis=1),
-            rows.mask_of(row),
-            columns.mask_of(column),
-            normalization,
-        )  # [B, GROUP, BLOCK^2, M]
+    def attend_strip(number):
+        image, strip = number // rows.num_blocks, number % rows.num_blocks
+        row_mask = rows.mask_of(strip)
+        first_key = image * rows.num_kept + rows.first_key(strip)
+        query_codes, key_codes = _strip_codes(column_codes, row_mask) if is_softmax else ((), ())
+        strip_queries = _strip(queries, number * BLOCK, BLOCK, query_codes)
+        strip_keys = _strip(keys, first_key, rows.num_keys, key_codes)
+        strip_values = _strip([values], first_key, rows.num_keys)
 
-    groups = _map_in_turn(attend_group, num_groups, values.dtype)
-    blocks = ops.reshape(
-        ops.transpose(groups, (1, 0, 2, 3, 4)), (batch, num_groups * size, BLOCK, BLOCK, channels)
-    )[:, :num_blocks]
-    shape = (batch, rows.num_blocks, columns.num_blocks, BLOCK, BLOCK, channels)
-    attended = ops.transpose(ops.reshape(blocks, shape), (0, 1, 3, 2, 4, 5))
+        def attend_block(block):
+            first_key = columns.first_key(block)
+            block_keys = _columns(strip_keys, first_key, columns.num_keys)
+            block_values = _columns(strip_values, first_key, columns.num_keys)
+            logits = ops.matmul(
+                _columns(strip_queries, block * BLOCK, BLOCK), ops.transpose(block_keys)
+            )  # [BLOCK^2, K]
+            if is_softmax:
+                weights = _softmax(logits)
+            else:
+                weights = _mean_weights(logits, columns.mask_of(block), row_mask)
+            return ops.matmul(ops.cast(weights, block_values.dtype), block_values)
+
+        return _map(attend_block, columns.num_blocks, values.dtype, at_once=BLOCKS_AT_ONCE)
+
+    strips = _map(attend_strip, batch * rows.num_blocks, values.dtype)
+    shape = (batch, rows.num_blocks, columns.num_blocks * BLOCK, BLOCK, channels)
+    attended = ops.transpose(ops.reshape(strips, shape), (0, 1, 3, 2, 4))
     shape = (batch, rows.num_blocks * BLOCK, columns.num_blocks * BLOCK, channels)
     return ops.reshape(attended, shape)[:, :height, :width]
 
@@ -130,116 +141,118 @@ def windowed_attention(
 class _Axis:
     """Blocks of queries along one side of the image, and the keys that each block needs.
 
-    A key is counted from the first key of its block: `keys_of` gives its index in the image.
+    There are `num_kept` keys: with the border "clamp" those of the image; with "circular" those of
+    the image continued periodically, from half a window before it.
     """
 
     def __init__(self, length, window_size, border):
         self.length = length
-        self.border = border
         self.window = _minimum(window_size, length)
         self.before = self.window // 2  # keys before the query, away from the border
         self.num_blocks = (length + BLOCK - 1) // BLOCK
+        self.is_circular = border == "circular"
         needed = self.window + BLOCK - 1
-        self.num_keys = needed if border == "circular" else _minimum(needed, length)
+        self.num_keys = needed if self.is_circular else _minimum(needed, length)
+        self.num_kept = self.num_blocks * BLOCK + self.window - 1 if self.is_circular else length
 
-    def queries_of(self, block):
-        """Indices `[G, BLOCK]` in the image of the queries of blocks `[G]`."""
-        return ops.minimum(block[:, None] * BLOCK + ops.arange(BLOCK), self.length - 1)
-
-    def keys_of(self, block):
-        """Indices `[G, keys]` in the image of the keys of blocks `[G]`."""
-        indices = self._first_key(block)[:, None] + ops.arange(self.num_keys)
-        return indices % self.length if self.border == "circular" else indices
+    def first_key(self, block):
+        """The first of the `num_keys` keys of a block."""
+        start = self._window_start(block * BLOCK)
+        return start if self.is_circular else ops.minimum(start, self.length - self.num_keys)
 
     def mask_of(self, block):
-        """True `[G, BLOCK, keys]` where a query of the blocks `[G]` has the key in its window."""
-        start = self._window_start(self.queries_of(block)) - self._first_key(block)[:, None]
-        key = ops.arange(self.num_keys)
-        start = start[..., None]
-        return ops.logical_and(key >= start, key < start + self.window)
+        """True `[BLOCK, num_keys]` where a query of the block has the key in its window."""
+        return self._is_inside(block, self.first_key(block) + ops.arange(self.num_keys))
+
+    def codes(self, dtype):
+        """Codes of the queries, `[blocks BLOCK, P]`, and of the keys, `[num_kept, P]`.
+
+        Their product is 0 where the key is in the window of the query and prohibitive for the
+        other keys of the block. The code of a key is one at its index modulo P; a query has there
+        the cost of the one key of its block with this remainder. P is at least `num_keys` and a
+        multiple of BLOCK, which keeps the keys of a block aligned in memory.
+        """
+        period = (self.num_keys + BLOCK - 1) // BLOCK * BLOCK
+        remainders = ops.arange(period)
+        key_codes = ops.equal(ops.arange(self.num_kept)[:, None] % period, remainders)
+        blocks = ops.arange(self.num_blocks)[:, None]
+        first_key = self.first_key(blocks)
+        keys = first_key + (remainders - first_key) % period  # [blocks, P]
+        query_codes = _penalties(self._is_inside(blocks, keys), dtype)
+        query_codes = ops.reshape(query_codes, (self.num_blocks * BLOCK, period))
+        return query_codes, ops.cast(key_codes, dtype)
+
+    def _is_inside(self, block, keys):
+        """Which `keys` `[..., K]` the queries of a block `[...]` attend to, `[..., BLOCK, K]`."""
+        start = self._window_start(block * BLOCK + ops.arange(BLOCK))[..., None]
+        keys = keys[..., None, :]
+        return ops.logical_and(keys >= start, keys < start + self.window)
 
     def _window_start(self, query):
-        start = query - self.before
-        if self.border == "clamp":
-            start = ops.clip(start, 0, self.length - self.window)
-        return start
-
-    def _first_key(self, block):
-        start = self._window_start(block * BLOCK)
-        if self.border == "clamp":
-            start = ops.minimum(start, self.length - self.num_keys)
-        return start
+        if self.is_circular:
+            return query
+        return ops.clip(query - self.before, 0, self.length - self.window)
 
 
-def _attend_blocks(queries, keys, values, row_mask, column_mask, normalization):
-    """Attention of `[B, G, BLOCK^2, D]` queries to the `[B, G, K, ...]` keys of their block.
+def _to_whole_blocks(queries, rows, columns):
+    """`[B, H, W, D]`, padded to whole blocks, as `[B rows, columns, D]`."""
+    _, height, width, channels = ops.shape(queries)
+    num_rows, num_columns = rows.num_blocks * BLOCK, columns.num_blocks * BLOCK
+    padding = ((0, 0), (0, num_rows - height), (0, num_columns - width), (0, 0))
+    return ops.reshape(ops.pad(queries, padding), (-1, num_columns, channels))
 
-    The masks of the two axes are added to the logits by the product itself: each query carries the
-    one-hot codes of its row and column, each key the penalty that these select. That saves a pass
-    over the logits, which are far larger than everything else.
+
+def _continued(keys, rows, columns):
+    """`[B, H, W, D]`, continued at a circular border, as `[B num_kept, num_kept, D]`."""
+    for number, axis in ((1, rows), (2, columns)):
+        if axis.is_circular:
+            indices = (ops.arange(axis.num_kept) - axis.before) % axis.length
+            keys = ops.take(keys, indices, axis=number)
+    return ops.reshape(keys, (-1, columns.num_kept, ops.shape(keys)[-1]))
+
+
+def _strip_codes(column_codes, row_mask):
+    """Further channels for the queries and the keys of a strip that add the mask to their product.
+
+    That saves a pass over the logits, which are far larger than everything else.
     """
-    dtype = values.dtype
-    if normalization == "softmax":
-        codes, penalties = _query_codes(queries), _key_penalties(row_mask, column_mask, dtype)
-        queries = ops.concatenate([queries, codes], axis=-1)
-        keys = ops.concatenate([keys, _like(keys, penalties)], axis=-1)
-    logits = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))  # [B, G, BLOCK^2, K]
-    if normalization == "softmax":
-        weights = _softmax(logits)
-    else:
-        inside = ops.cast(_mask_per_pair(row_mask, column_mask), dtype)
-        weights = logits * inside / ops.sum(inside, axis=-1, keepdims=True)
-    return ops.matmul(ops.cast(weights, dtype), values)
+    query_codes, key_codes = column_codes
+    dtype = query_codes.dtype
+    one_hot = ops.eye(BLOCK, dtype=dtype)
+    penalties = ops.transpose(_penalties(row_mask, dtype))
+    return (query_codes[None], one_hot[:, None]), (key_codes[None], penalties[:, None])
 
 
-def _query_codes(queries):
-    """One-hot codes of the row and the column of each query in its block, `[B, G, ., 2 BLOCK]`."""
-    one_hot = ops.eye(BLOCK, dtype=queries.dtype)
-    codes = [ops.repeat(one_hot, BLOCK, axis=0), ops.tile(one_hot, (BLOCK, 1))]
-    return _like(queries, ops.concatenate(codes, axis=-1))
-
-
-def _key_penalties(row_mask, column_mask, dtype):
-    """What each key (row-major) costs each query row, then column: `[G, K, 2 BLOCK]`."""
+def _penalties(mask, dtype):
+    """0 where `mask` is true, elsewhere what takes a logit out of the softmax."""
     masked = MASKED[keras.backend.standardize_dtype(dtype)]
-    row_penalty, column_penalty = (
-        ops.transpose(masked * ops.cast(ops.logical_not(mask), dtype), (0, 2, 1))
-        for mask in (row_mask, column_mask)
-    )  # [G, keys, BLOCK]
-    num_blocks, key_rows, block = ops.shape(row_penalty)
-    key_columns = ops.shape(column_penalty)[1]
-    shape = (num_blocks, key_rows, key_columns, block)
-    per_row = ops.broadcast_to(row_penalty[:, :, None], shape)
-    per_column = ops.broadcast_to(column_penalty[:, None], shape)
-    both = ops.concatenate([per_row, per_column], axis=-1)
-    return ops.reshape(both, (num_blocks, key_rows * key_columns, 2 * block))
+    return masked * ops.cast(ops.logical_not(mask), dtype)
 
 
-def _mask_per_pair(row_mask, column_mask):
-    """Which queries may attend to which keys (both row-major): `[G, BLOCK^2, K]`."""
-    num_blocks, block, key_rows = ops.shape(row_mask)
-    key_columns = ops.shape(column_mask)[2]
-    inside = ops.logical_and(
-        row_mask[:, :, None, :, None], column_mask[:, None, :, None, :]
-    )  # [G, BLOCK, BLOCK, key rows, key columns]
-    return ops.reshape(inside, (num_blocks, block * block, key_rows * key_columns))
+def _strip(features, first, count, codes=()):
+    """`count` rows of `features` `[., W, D]` and of `codes` joined: `[W, count, D]`."""
+    width = ops.shape(features[0])[1]
+    parts = [ops.slice(x, (first, 0, 0), (count, width, ops.shape(x)[-1])) for x in features]
+    parts += [ops.broadcast_to(code, (count, width, ops.shape(code)[-1])) for code in codes]
+    return ops.transpose(ops.concatenate(parts, axis=-1), (1, 0, 2))
 
 
-def _like(features, codes):
-    """`codes` broadcast over the leading axes of `features`."""
-    return ops.broadcast_to(codes, (*ops.shape(features)[:-1], codes.shape[-1]))
+def _columns(strip, first, count):
+    """`count` columns of a strip `[W, R, D]`, as pixels `[count R, D]`."""
+    _, height, channels = ops.shape(strip)
+    part = ops.slice(strip, (first, 0, 0), (count, height, channels))
+    return ops.reshape(part, (count * height, channels))
 
 
-def _joined(features):
-    """A list of features as one, along the channels."""
-    return ops.concatenate(features, -1) if isinstance(features, (list, tuple)) else features
+def _mean_weights(logits, column_mask, row_mask):
+    """The logits in the window divided by their number; pixels are counted column by column."""
+    inside = ops.logical_and(column_mask[:, None, :, None], row_mask[None, :, None, :])
+    inside = ops.cast(ops.reshape(inside, ops.shape(logits)), logits.dtype)
+    return logits * inside / ops.sum(inside, axis=-1, keepdims=True)
 
 
-def _pixels(rows, columns, width):
-    """Numbers of the pixels at `rows` `[G, R]` x `columns` `[G, S]` of blocks, `[G, R * S]`."""
-    pixels = rows[:, :, None] * width + columns[:, None, :]
-    num_blocks, num_rows, num_columns = ops.shape(pixels)
-    return ops.reshape(pixels, (num_blocks, num_rows * num_columns))
+def _listed(features):
+    return features if isinstance(features, (list, tuple)) else [features]
 
 
 def _softmax(logits):
@@ -252,8 +265,8 @@ def _flatten_pixels(features):
     return ops.reshape(features, (batch, height * width, channels))
 
 
-def _map_in_turn(function, count, dtype):
-    """Stacks `function(i)` for i < count, one after the other.
+def _map(function, count, dtype, at_once=1):
+    """Stacks `function(i)` for i < count, of which `at_once` are under way on TensorFlow.
 
     TensorFlow's own `map_fn` (behind `ops.map`) runs ten turns at once, with ten times the memory.
     """
@@ -263,7 +276,7 @@ def _map_in_turn(function, count, dtype):
         return tf.map_fn(
             function,
             tf.range(count),
-            parallel_iterations=1,
+            parallel_iterations=at_once,
             fn_output_signature=dtype,
         )
     return ops.map(function, ops.arange(count))
