@@ -15,7 +15,7 @@ import dataclasses
 
 from absl import flags
 
-from nlrn_tf import cli
+from nlrn_tf import cli, precision
 from nlrn_tf.config import BORDERS, TASKS
 from nlrn_tf.data.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
@@ -94,7 +94,7 @@ _JSON = flags.DEFINE_string(
     "Scores that it holds already are not made again.",
 )
 
-flags.DEFINE_enum("precision", "float32", cli.PRECISIONS, cli.PRECISION_HELP)
+flags.DEFINE_enum("precision", precision.AUTO, precision.CHOICES, precision.HELP)
 
 
 def main(_: list[str]) -> None:
@@ -108,7 +108,7 @@ def main(_: list[str]) -> None:
 
     from rich.console import Console
 
-    cli.start_tensorflow(flags.FLAGS.precision)
+    cli.start_tensorflow()
     from nlrn_tf.evaluation import evaluate_all  # loads TensorFlow
 
     evaluate_all(

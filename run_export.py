@@ -14,7 +14,7 @@ import re
 
 from absl import flags
 
-from nlrn_tf import cli
+from nlrn_tf import cli, precision
 
 _WEIGHTS = flags.DEFINE_string(
     "weights", "denoise_s25", "Name of packaged weights, or path of a .keras file."
@@ -43,6 +43,12 @@ _MAX_PIXELS = flags.DEFINE_integer(
     "Refuse images that have more pixels than this when restored. Default: 2048 x 2048.",
     lower_bound=1,
 )
+_PRECISION = flags.DEFINE_enum(
+    "precision",
+    "float32",
+    precision.CHOICES,
+    f"{precision.HELP} Choose for the machine that will serve; auto looks at this one.",
+)
 _SIZE = flags.DEFINE_string(
     "size", None, "Height x width in pixels of the images of --format=tflite, such as 128x96."
 )
@@ -66,7 +72,11 @@ def main(_: list[str]) -> None:
         path = portable.export_tflite(weights, folder, (height, width))
     else:
         path = saved_model.export_saved_model(
-            weights, folder, version=_VERSION.value, max_pixels=_MAX_PIXELS.value
+            weights,
+            folder,
+            version=_VERSION.value,
+            max_pixels=_MAX_PIXELS.value,
+            precision=_PRECISION.value,
         )
     print(f"Exported to {path}")
 
@@ -74,7 +84,7 @@ def main(_: list[str]) -> None:
 def _check_flags(kind: str) -> None:
     if (kind == "tflite") != (_SIZE.value is not None):
         raise flags.ValidationError("--format=tflite and --size need each other")
-    for flag in (_VERSION, _MAX_PIXELS):
+    for flag in (_VERSION, _MAX_PIXELS, _PRECISION):
         if kind != "saved_model" and flag.present:
             raise flags.ValidationError(f"--{flag.name} is for --format=saved_model")
 

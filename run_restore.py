@@ -15,7 +15,7 @@ import math
 
 from absl import flags
 
-from nlrn_tf import cli
+from nlrn_tf import cli, precision
 
 _WEIGHTS = flags.DEFINE_string(
     "weights",
@@ -71,7 +71,7 @@ _SKIP_EXISTING = flags.DEFINE_bool(
     "Leave outputs that exist and do the rest: completes an interrupted run.",
 )
 flags.mark_bool_flags_as_mutual_exclusive(["overwrite", "skip_existing"])
-flags.DEFINE_enum("precision", "float32", cli.PRECISIONS, cli.PRECISION_HELP)
+_PRECISION = flags.DEFINE_enum("precision", precision.AUTO, precision.CHOICES, precision.HELP)
 
 
 def main(inputs: list[str]) -> None:
@@ -91,7 +91,8 @@ def main(inputs: list[str]) -> None:
         suffix=_SUFFIX.value,
         overwrite=_OVERWRITE.value,
         skip_existing=_SKIP_EXISTING.value,
-        before_loading=lambda: cli.start_tensorflow(flags.FLAGS.precision),
+        precision=_PRECISION.value,
+        before_loading=cli.start_tensorflow,
     )
     print(f"{count} image{'' if count == 1 else 's'} restored: {_OUTPUT.value}")
 

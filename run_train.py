@@ -10,6 +10,7 @@ from absl import flags
 
 from nlrn_tf import cli
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.precision import POLICIES
 from nlrn_tf.training.settings import TrainingConfig
 
 FLAGS = flags.FLAGS
@@ -38,7 +39,7 @@ flags.DEFINE_enum("lr_schedule", "halving", ["halving", "cosine"], "How the lear
 flags.DEFINE_integer("lr_halvings", 5, "Halvings of the learning rate, at equal intervals.")
 flags.DEFINE_float("clip_norm", 0.5, "Global norm at which the gradient is clipped.")
 flags.DEFINE_float("ema_decay", 0.0, "Decay of the average of the weights (0: no average).")
-flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16", "float16"], "Of the arithmetic.")
+flags.DEFINE_enum("precision", "float32", list(POLICIES), "Of the arithmetic.")
 flags.DEFINE_integer(
     "max_skipped", 20, "Stops after so many steps in a row with no finite gradient."
 )

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "serving")]
 
 from benchmarks import common  # noqa: E402
-from nlrn_tf import cli  # noqa: E402
+from nlrn_tf import cli, precision  # noqa: E402
 from nlrn_tf.errors import NLRNError  # noqa: E402
 
 _WEIGHTS = flags.DEFINE_string("weights", "denoise_s25", "Name or path; a denoiser.")
@@ -50,19 +50,19 @@ _CONCURRENT_RUNS = flags.DEFINE_integer(
     "concurrent_runs", 2, "Images restored at a time; as in serving/batching.config.", lower_bound=1
 )
 _JSON = flags.DEFINE_string("json", None, "File for the figures.")
-flags.DEFINE_enum("precision", "float32", cli.PRECISIONS, cli.PRECISION_HELP)
+_PRECISION = flags.DEFINE_enum("precision", precision.AUTO, precision.CHOICES, precision.HELP)
 
 MODEL = "benchmarked"
 
 
 def main(_: list[str]) -> None:
-    cli.start_tensorflow(flags.FLAGS.precision)
+    cli.start_tensorflow()
     from nlrn_tf.packaged import load_model
     from nlrn_tf.restoration import restore
 
     with contextlib.ExitStack() as stack:
         folder = _SAVED_MODEL.value or _export(stack.enter_context(tempfile.TemporaryDirectory()))
-        model = load_model(_WEIGHTS.value)
+        model = load_model(_WEIGHTS.value, precision=_PRECISION.value)
         images = _noisy_images(_IMAGES.value, _SIZE.value)
         checks = [Check(image, restore(model, image)) for image in images]
         firsts = []
@@ -200,7 +200,7 @@ def _report(firsts: list[dict], load: Load, checks: list[Check]) -> None:
         "clients": _CLIENTS.value,
         "seconds": round(load.seconds, 1),
         "concurrent_runs": _CONCURRENT_RUNS.value,
-        "precision": flags.FLAGS.precision,
+        "precision": precision.resolved(_PRECISION.value),
         "server": "tests/serving_endpoint.py, gRPC",
     }
     common.report("Serving", settings, rows, _JSON.value)
@@ -219,6 +219,7 @@ def _noisy_images(count: int, size: int) -> list[np.ndarray]:
 
 def _export(folder: str) -> str:
     command = [sys.executable, "run_export.py", f"--weights={_WEIGHTS.value}"]
+    command += [f"--precision={_PRECISION.value}"]
     subprocess.run([*command, f"--export_dir={folder}", "--version=1"], cwd=ROOT, check=True)
     return os.path.join(folder, "1")
 
@@ -227,7 +228,7 @@ def _export(folder: str) -> str:
 def _server(folder: str):
     """A server process; yields its ports and how long it took to load."""
     command = [sys.executable, "-m", "benchmarks.serving_process", f"--name={MODEL}"]
-    command += [f"--saved_model={Path(folder).resolve()}", f"--precision={flags.FLAGS.precision}"]
+    command += [f"--saved_model={Path(folder).resolve()}"]
     command += [f"--concurrent_runs={_CONCURRENT_RUNS.value}"]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with process:

@@ -17,11 +17,10 @@ from nlrn_tf import cli
 _SAVED_MODEL = flags.DEFINE_string("saved_model", None, "Folder of a version.", required=True)
 _NAME = flags.DEFINE_string("name", "denoise_s25", "Name of the model.")
 _CONCURRENT_RUNS = flags.DEFINE_integer("concurrent_runs", 2, "Requests that run at a time.")
-flags.DEFINE_enum("precision", "float32", cli.PRECISIONS, cli.PRECISION_HELP)
 
 
 def main(_: list[str]) -> None:
-    cli.start_tensorflow(flags.FLAGS.precision)
+    cli.start_tensorflow()
     import tensorflow as tf
 
     from tests.serving_endpoint import serving

@@ -13,7 +13,7 @@ from absl import flags
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from nlrn_tf import cli
+from nlrn_tf import cli, precision
 from nlrn_tf.config import TASKS
 from nlrn_tf.data.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
@@ -35,9 +35,12 @@ flags.DEFINE_enum("method", "nlrn", METHODS, "As of run_eval.py.")
 flags.DEFINE_string("weights", None, "As of run_eval.py.")
 flags.DEFINE_bool("self_ensemble", False, "As of run_eval.py.")
 flags.DEFINE_string("data_dir", None, "As of run_eval.py.")
-flags.DEFINE_enum("precision", "float32", cli.PRECISIONS, cli.PRECISION_HELP)
+flags.DEFINE_enum("precision", precision.AUTO, precision.CHOICES, precision.HELP)
 
-_SETTINGS = ("dataset", "task", "noise_sigma", "scale", "method", "weights", "self_ensemble")
+_SETTINGS = (
+    *("dataset", "task", "noise_sigma", "scale"),
+    *("method", "weights", "self_ensemble", "precision"),
+)
 
 
 def main(_):
@@ -49,7 +52,7 @@ def main(_):
     names = names * len(corners) if len(names) == 1 else names
     if len(names) != len(corners):
         raise flags.Error(f"--image: give one name or {len(corners)}, one for each --crop")
-    cli.start_tensorflow(FLAGS.precision)
+    cli.start_tensorflow()
     from nlrn_tf.crop_comparison import Crop, compare_crops
 
     crops = [Crop(name, *numbers) for name, numbers in zip(names, corners, strict=True)]

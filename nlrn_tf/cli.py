@@ -28,21 +28,12 @@ def run(main: Callable[[list[str]], None], *, takes_arguments: bool = False) -> 
     sys.exit(_guarded(main, takes_arguments))
 
 
-PRECISIONS = ("float32", "bfloat16")
-PRECISION_HELP = (
-    "Of the products on a CPU. bfloat16 rounds their factors (tensors stay float32), which is "
-    "faster on a CPU with AMX and changes PSNR by about 0.01 dB."
-)
-
-
-def start_tensorflow(precision: str = "float32") -> None:
-    """Imports TensorFlow, with the products of oneDNN in the given precision.
+def start_tensorflow() -> None:
+    """Imports TensorFlow.
 
     What it prints to standard error on a machine without a GPU is held back; no setting silences
     it. Where there is a GPU it tells what is missing to use it, and is shown.
     """
-    if precision == "bfloat16":
-        os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] = "BF16"  # read when oneDNN is loaded
     if Path("/dev/nvidiactl").exists():
         return
     with tempfile.TemporaryFile() as kept_back:
@@ -59,11 +50,6 @@ def start_tensorflow(precision: str = "float32") -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-
-
-def active_precision() -> str:
-    """The one of `PRECISIONS` that the products of oneDNN have."""
-    return "bfloat16" if os.environ.get("ONEDNN_DEFAULT_FPMATH_MODE") == "BF16" else "float32"
 
 
 def default_data_dir() -> str:

@@ -49,7 +49,7 @@ def demo(
     from nlrn_tf.restoration import restore
 
     image = _photograph() if image is None else image
-    model = load_model(weights)
+    model = load_model(weights, precision="auto")
     sigma = model.config.noise_sigma
     if sigma is None:
         raise NLRNError(f"{weights}: not the weights of a denoiser of known noise level")

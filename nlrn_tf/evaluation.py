@@ -88,11 +88,10 @@ def evaluate_all(
         written.
     """
     data_dir = data_dir or cli.default_data_dir()
-    load = functools.cache(lambda weights, overrides: load_model(weights, **dict(overrides)))
+    load = functools.cache(lambda weights, options: load_model(weights, **dict(options)))
     chosen = [_choose(settings, data_dir) for settings in all_settings]
     evaluations = [
-        Scores(settings, None if model else _weights_sha256(settings), cli.active_precision())
-        for settings in all_settings
+        Scores(settings, None if model else _weights_sha256(settings)) for settings in all_settings
     ]
     if json_path is not None:
         names = [[path.name for path in paths.values()] for paths in chosen]
@@ -191,8 +190,10 @@ def _weights_sha256(settings: EvaluationSettings) -> str | None:
 def _load(settings: EvaluationSettings, load: Callable) -> Model | None:
     if settings.method != "nlrn":
         return None
-    border = settings.window_border
-    model = load(settings.weights, () if border is None else (("window_border", border),))
+    options = {"precision": settings.precision}
+    if settings.window_border is not None:
+        options["window_border"] = settings.window_border
+    model = load(settings.weights, tuple(options.items()))
     check_purpose(model.config, settings)
     return model
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation_settings import EvaluationSettings
 from nlrn_tf.files import write_text
+from nlrn_tf.precision import resolved
 
 MEASURES = ("psnr", "ssim", "input_psnr", "input_ssim")
 _DECIBELS = ("psnr", "input_psnr")
@@ -26,19 +27,16 @@ class Scores:
     Args:
       settings: of the evaluation.
       weights_sha256: of the file of weights, None where there is none.
-      precision: of the products, see `nlrn_tf.cli.PRECISIONS`.
 
     Attributes:
       images: file name -> {"name", "psnr", "ssim", "seconds", "input_psnr", "input_ssim"}, those
         scored so far. "input" is the input of the network, the noisy or the bicubic image.
     """
 
-    def __init__(
-        self, settings: EvaluationSettings, weights_sha256: str | None, precision: str = "float32"
-    ):
+    def __init__(self, settings: EvaluationSettings, weights_sha256: str | None):
         self.settings = settings
         self.images: dict[str, dict] = {}
-        self._conditions = _conditions(settings, weights_sha256, precision)
+        self._conditions = _conditions(settings, weights_sha256)
 
     def result(self) -> dict:
         """What `nlrn_tf.evaluation.evaluate` returns; the images in the order of their names."""
@@ -146,7 +144,7 @@ def resume(
         scores.images.update(images)
 
 
-def _conditions(settings: EvaluationSettings, weights_sha256: str | None, precision: str) -> dict:
+def _conditions(settings: EvaluationSettings, weights_sha256: str | None) -> dict:
     """What scores depend on besides the fixed keys of the file; only what has an influence."""
     conditions: dict = {}
     if settings.task == "sr":
@@ -157,7 +155,7 @@ def _conditions(settings: EvaluationSettings, weights_sha256: str | None, precis
         "weights_sha256": weights_sha256,
         "self_ensemble": settings.self_ensemble,
         "window_border": settings.window_border,
-        "precision": precision,
+        "precision": resolved(settings.precision),
     }
     if settings.protocol == "patches":
         conditions |= {"patch_size": settings.patch_size, "stride": settings.stride}

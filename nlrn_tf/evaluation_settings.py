@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from nlrn_tf.config import BORDERS, TASKS
 from nlrn_tf.data.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.precision import AUTO, CHOICES
 
 METHODS = ("nlrn", "bicubic", "identity")
 PROTOCOLS = ("full", "patches")
@@ -23,6 +24,7 @@ _OPTIONS = (
     "patch_size",
     "self_ensemble",
     "window_border",
+    "precision",
     "quantize_lr",
     "max_images",
     "images",
@@ -47,6 +49,7 @@ class EvaluationSettings:
       stride, patch_size: of the patches in pixels; 1 <= stride <= patch_size.
       self_ensemble: averages over the 8 flips and rotations.
       window_border: of the attention, "clamp" or "circular"; None keeps that of the weights.
+      precision: of the products, "float32", "bfloat16", or "auto" for the faster one here.
       quantize_lr: rounds the low-resolution image to 8 bits, as a file of it is; the paper's is
         not rounded.
       max_images: only the first images of the set; None for all.
@@ -68,6 +71,7 @@ class EvaluationSettings:
     patch_size: int = 45
     self_ensemble: bool = False
     window_border: str | None = None
+    precision: str = AUTO
     quantize_lr: bool = False
     max_images: int | None = None
     images: tuple[str, ...] = ()
@@ -80,6 +84,7 @@ class EvaluationSettings:
         if self.window_border is not None:
             self._require_one_of("window_border", BORDERS)
         self._require_one_of("method", METHODS)
+        self._require_one_of("precision", CHOICES)
         self._require_one_of("protocol", PROTOCOLS)
         self._fill("task", self._default_task())
         self._check_contradictions()
@@ -118,7 +123,7 @@ class EvaluationSettings:
 
     @property
     def command(self) -> str:
-        """The command that evaluates with these settings, but for --precision."""
+        """The command that evaluates with these settings."""
         words = [f"--dataset={self.dataset}", f"--{self.setting_name}={self.setting:g}"]
         if self.method == "nlrn":
             words.append(f"--weights={self.weights}")

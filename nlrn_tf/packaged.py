@@ -12,13 +12,18 @@ from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import atomic_path
 from nlrn_tf.manifest import find_weights
 from nlrn_tf.model import NLRN
+from nlrn_tf.precision import POLICIES, resolved
 
 
-def load_model(name_or_path: str | os.PathLike, **config_overrides) -> NLRN:
-    """Loads a network for inference in float32.
+def load_model(
+    name_or_path: str | os.PathLike, *, precision: str = "float32", **config_overrides
+) -> NLRN:
+    """Loads a network for inference.
 
     Args:
       name_or_path: a packaged name such as "denoise_s25", or the path of a `.keras` file.
+      precision: of the products: "float32", "bfloat16", or "auto" for the faster one here. The
+        residual stream, the input and the output are float32 in all of them.
       **config_overrides: fields of `NLRNConfig` to change, for example `window_size=31` or
         `window_border="circular"`. `unroll` is True by default.
 
@@ -34,7 +39,7 @@ def load_model(name_or_path: str | os.PathLike, **config_overrides) -> NLRN:
     if unknown:
         raise NLRNError(f"{', '.join(sorted(unknown))}: no such option of NLRNConfig")
     overrides = {"unroll": True, **config_overrides}  # the faster one in inference
-    return rebuild(model, dataclasses.replace(model.config, **overrides))
+    return rebuild(model, dataclasses.replace(model.config, **overrides), resolved(precision))
 
 
 def save_model(model: NLRN, path: str | os.PathLike) -> None:
@@ -49,13 +54,13 @@ def save_model(model: NLRN, path: str | os.PathLike) -> None:
         rebuild(model, model.config).save(temporary)
 
 
-def rebuild(model: NLRN, config: NLRNConfig) -> NLRN:
-    """A float32 network of another configuration with the weights of `model`.
+def rebuild(model: NLRN, config: NLRNConfig, precision: str = "float32") -> NLRN:
+    """A network of another configuration or precision with the weights of `model`.
 
     Raises:
       NLRNError: the weights do not fit the configuration.
     """
-    rebuilt = NLRN(config, dtype="float32")
+    rebuilt = NLRN(config, dtype=POLICIES[precision])
     shapes = [weight.shape for weight in rebuilt.weights]
     if shapes != [weight.shape for weight in model.weights]:
         changed = [

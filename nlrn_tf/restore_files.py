@@ -29,6 +29,7 @@ def restore_files(
     scale: float | None = None,
     self_ensemble: bool = False,
     tile_size: int | None = None,
+    precision: str = "auto",
     suffix: str = ".png",
     overwrite: bool = False,
     skip_existing: bool = False,
@@ -56,6 +57,7 @@ def restore_files(
         levels of 0..255; "auto" estimates the level of each image.
       task: "denoise" or "sr"; refuses weights for the other task.
       scale, self_ensemble, tile_size: see `nlrn_tf.restoration.restore`.
+      precision: of the products, see `load_model`.
       suffix: format of the files in an output folder; ".png" loses nothing.
       overwrite: replaces outputs that exist.
       skip_existing: leaves outputs that exist and does the rest, so it completes an interrupted
@@ -86,7 +88,7 @@ def restore_files(
     from nlrn_tf.restoration import restore
     from nlrn_tf.scales import checked_scale
 
-    load = functools.cache(load_model)
+    load = functools.cache(functools.partial(load_model, precision=precision))
     if noise_sigma == AUTO:
         choose = functools.partial(_estimate_and_load, load=load, say=say)
     else:

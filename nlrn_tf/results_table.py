@@ -16,6 +16,7 @@ from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation_settings import ALL, EvaluationSettings
 from nlrn_tf.files import write_text
 from nlrn_tf.manifest import WEIGHTS_DIR
+from nlrn_tf.precision import AUTO
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 # The methods of the paper's tables that are shown beside ours.
@@ -96,7 +97,7 @@ def _rows(manifest: dict[str, dict]) -> list[_Row]:
         # Where a score was measured in both precisions the exact one is shown.
         for entry in sorted(manifest[name]["scores"], key=lambda e: e["precision"] == "float32"):
             settings = _settings(name, entry)
-            plain = dataclasses.replace(settings, self_ensemble=False)
+            plain = dataclasses.replace(settings, self_ensemble=False, precision=AUTO)
             row = rows.setdefault(plain, _Row(name, plain, {}))
             row.entries[settings.self_ensemble] = entry
     order = list(BENCHMARKS)
@@ -221,10 +222,8 @@ def _commands(rows: Sequence[_Row]) -> list[str]:
     for row in rows:
         for ensemble, entry in sorted(row.entries.items()):
             settings = dataclasses.replace(row.settings, self_ensemble=ensemble)
-            exact = entry["precision"] == "float32"
-            commands.append(
-                settings.command + ("" if exact else f" --precision={entry['precision']}")
-            )
+            settings = dataclasses.replace(settings, precision=entry["precision"])
+            commands.append(settings.command)
     merged = []
     for command in commands:
         each = [re.sub(r"--scale=\d+", f"--scale={scale}", command) for scale in ALL["scale"]]

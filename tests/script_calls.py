@@ -22,7 +22,7 @@ with open(path, "rb") as file:
 stub = types.ModuleType(module)
 sys.modules[module] = stub
 setattr(nlrn_tf, module.rpartition(".")[2], stub)
-cli.start_tensorflow = lambda precision: None
+cli.start_tensorflow = lambda: None
 script = importlib.import_module(script)
 found = []
 for command in commands:

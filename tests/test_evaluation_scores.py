@@ -145,9 +145,9 @@ def test_patches_are_told_apart_by_their_stride_whole_images_are_not(set5):
         assert model.calls == 0
 
 
-def test_other_weights_and_another_precision_are_told_apart(set5, weights, monkeypatch):
+def test_other_weights_and_another_precision_are_told_apart(set5, weights):
     options = {"data_dir": set5, "json_path": set5 / "scores.json"}
-    settings = {"dataset": "Set5", "max_images": 1}
+    settings = {"dataset": "Set5", "max_images": 1, "precision": "float32"}
     copy = weights / "copy.keras"
     copy.write_bytes((weights / "1.keras").read_bytes())
     result = evaluate(EvaluationSettings(weights=str(weights / "1.keras"), **settings), **options)
@@ -155,7 +155,7 @@ def test_other_weights_and_another_precision_are_told_apart(set5, weights, monke
     assert same["images"] == result["images"]
     with pytest.raises(NLRNError, match="weights_sha256"):
         evaluate(EvaluationSettings(weights=str(weights / "2.keras"), **settings), **options)
-    monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
+    settings["precision"] = "bfloat16"
     with pytest.raises(NLRNError, match="precision float32 there, bfloat16 now"):
         evaluate(EvaluationSettings(weights=str(copy), **settings), **options)
 

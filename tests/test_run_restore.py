@@ -52,7 +52,8 @@ def test_file(tmp_path, weights):
     image = data.astronaut()[:70, :90]
     write_image(tmp_path / "in.png", image)
     result = run(
-        tmp_path / "in.png", "-o", tmp_path / "out.png", f"--weights={weights}", "--tile_size=64"
+        *(tmp_path / "in.png", "-o", tmp_path / "out.png", f"--weights={weights}"),
+        *("--tile_size=64", "--precision=float32"),
     )
     assert result.returncode == 0, result.stderr
     assert "1 image restored" in result.stdout

@@ -203,8 +203,6 @@ def test_image_and_ports(service):
     assert re.fullmatch(r"tensorflow/serving:2\.\d+\.\d+", service["image"])
     for port in service["ports"]:  # only for this machine
         assert re.fullmatch(r"127\.0\.0\.1:(850[01]):\1", port)
-    precision = service["environment"]["ONEDNN_DEFAULT_FPMATH_MODE"]
-    assert precision == "${ONEDNN_DEFAULT_FPMATH_MODE:-STRICT}"
 
 
 @pytest.mark.parametrize(("state", "healthy"), [("AVAILABLE", True), ("LOADING", False)])

@@ -15,6 +15,7 @@ from nlrn_tf.files import atomic_folder
 from nlrn_tf.manifest import find_weights, sha256
 from nlrn_tf.model import NLRN
 from nlrn_tf.packaged import load_model
+from nlrn_tf.precision import resolved
 from nlrn_tf.restoration import FLOAT_RANGE
 
 # 2048 x 2048. Beside the 4 GiB for a tile, memory is about 100 bytes a pixel; time is the limit.
@@ -29,6 +30,7 @@ def export_saved_model(
     *,
     version: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    precision: str = "float32",
 ) -> Path:
     """Writes `export_dir/version`, a SavedModel with the signatures of `ServedModel`.
 
@@ -41,6 +43,7 @@ def export_saved_model(
       export_dir: folder of the versions; made if missing.
       version: by default one more than the highest there.
       max_pixels: the most pixels that a restored image may have.
+      precision: of the products, see `load_model`; best for the machine that will serve.
 
     Returns:
       The folder of the version.
@@ -52,12 +55,13 @@ def export_saved_model(
     check_backend()
     folder = _version_folder(Path(export_dir), version)
     path = find_weights(weights)
-    model = load_model(weights)
+    precision = resolved(precision)
+    model = load_model(weights, precision=precision)
     with atomic_folder(folder) as temporary:
         served = ServedModel(model, max_pixels)
         tf.saved_model.save(served, temporary, signatures=served.signatures())
         write_warmup_requests(temporary, path.stem, _warmup_scales(model))
-        _write_metadata(temporary, path, model, max_pixels)
+        _write_metadata(temporary, path, model, {"max_pixels": max_pixels, "precision": precision})
         _try(temporary, model, weights)
     return folder
 
@@ -80,14 +84,14 @@ def _warmup_scales(model: NLRN) -> tuple[int, ...]:
     return model.config.scales or (2,)
 
 
-def _write_metadata(folder: Path, path: Path, model: NLRN, max_pixels: int) -> None:
+def _write_metadata(folder: Path, path: Path, model: NLRN, options: dict) -> None:
     metadata = {
         "name": path.stem,
         "weights_sha256": sha256(path),
         "task": model.config.task or "denoise",
         "noise_sigma": model.config.noise_sigma,
         "scales": list(model.config.scales),
-        "max_pixels": max_pixels,
+        **options,
         "input_range": [0.0, 1.0],
         "accepted_range": list(FLOAT_RANGE),  # noise takes an image out of [0, 1]
         "config": model.config.to_dict(),

@@ -4,8 +4,7 @@ import dataclasses
 import itertools
 
 from nlrn_tf.errors import NLRNError
-
-PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+from nlrn_tf.precision import POLICIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +68,7 @@ class TrainingConfig:
         self._require("learning_rate", self.learning_rate > 0, "above 0")
         self._require("clip_norm", self.clip_norm > 0, "above 0")
         self._require("ema_decay", 0 <= self.ema_decay < 1, "at least 0 and below 1")
-        self._require("precision", self.precision in PRECISIONS, f"one of {list(PRECISIONS)}")
+        self._require("precision", self.precision in POLICIES, f"one of {list(POLICIES)}")
         self._require("lr_schedule", self.lr_schedule in ("halving", "cosine"), "halving or cosine")
         self._require("noise_sigma", self.noise_sigma > 0, "above 0")
         self._require("sources", bool(self.sources), "at least one folder of images")

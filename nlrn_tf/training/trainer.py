@@ -30,11 +30,12 @@ from nlrn_tf.data.records import ensure_records, reading
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
 from nlrn_tf.packaged import load_model, save_model
+from nlrn_tf.precision import POLICIES
 from nlrn_tf.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from nlrn_tf.training.growth import grow_state
 from nlrn_tf.training.journal import Journal
 from nlrn_tf.training.schedule import Clock, learning_rate, phase_at
-from nlrn_tf.training.settings import PRECISIONS, Phase, TrainingConfig
+from nlrn_tf.training.settings import Phase, TrainingConfig
 from nlrn_tf.training.step import TrainingStep, first_state
 from nlrn_tf.training.validation import validate, validation_samples
 
@@ -135,7 +136,7 @@ class _Trainer:
         # A checkpoint may have more states than the phase, when the settings were changed.
         num_states = max(phase.num_states, self._run.num_states)
         model = NLRN(
-            _network_config(config, num_states, config.unroll), dtype=PRECISIONS[config.precision]
+            _network_config(config, num_states, config.unroll), dtype=POLICIES[config.precision]
         )
         self._run.state = grow_state(self._run.state, model)
         self._run.num_states = num_states

@@ -1,0 +1,49 @@
+"""The precision of the products in a network. Light: the scripts check their flags with it."""
+
+from pathlib import Path
+
+# Keras' names. In all of them the weights, and in inference the sums over the states, are float32.
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+AUTO = "auto"
+CHOICES = (AUTO, "float32", "bfloat16")  # in inference
+
+HELP = (
+    "Of the products. bfloat16 is faster where the processor has instructions for it, and costs "
+    "less than 0.01 dB; auto takes it there, else float32."
+)
+
+# The CPU's own products of bfloat16; without them they are slower than those of float32.
+_CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
+
+# Of the first GPUs of NVIDIA with products of bfloat16 (Ampere).
+_GPU_CAPABILITY = (8, 0)
+
+
+def resolved(precision: str) -> str:
+    """`precision`, with "auto" replaced by what is the fastest here; may load TensorFlow."""
+    if precision != AUTO:
+        return precision
+    return "bfloat16" if _gpu_multiplies(_cpu_multiplies()) else "float32"
+
+
+def _cpu_multiplies() -> bool:
+    information = Path("/proc/cpuinfo")
+    if not information.exists():
+        return False
+    lines = information.read_text().splitlines()
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return bool(_CPU_FLAGS & set(flags.split()))
+
+
+def _gpu_multiplies(otherwise: bool) -> bool:
+    """Whether TensorFlow's GPU does; `otherwise` where it has none."""
+    if not Path("/dev/nvidiactl").exists():
+        return otherwise
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return otherwise
+    details = tf.config.experimental.get_device_details(gpus[0])
+    return details.get("compute_capability", _GPU_CAPABILITY) >= _GPU_CAPABILITY
