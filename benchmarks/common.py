@@ -12,6 +12,7 @@ from rich.table import Table
 
 from nlrn_tf.files import write_text
 
+_WIDTH = 110  # at least, in characters
 _PACKAGES = ("tensorflow", "keras", "numpy")
 
 
@@ -36,7 +37,7 @@ def report(
       title: what was measured.
       settings: what it was measured with; shown below the table.
       rows: of the table, with the same keys, which are the titles of the columns. Floats are shown
-        with three significant digits.
+        with four significant digits.
       json_path: file for {"title", "date", "machine", "settings", "rows"}; None writes none.
 
     Raises:
@@ -46,10 +47,12 @@ def report(
     described = {**machine(), "date": date}
     table = Table(title=title, title_justify="left")
     for name in rows[0]:
-        table.add_column(name, justify="left" if isinstance(rows[0][name], str) else "right")
+        justify = "left" if isinstance(rows[0][name], str) else "right"
+        table.add_column(name, justify=justify, no_wrap=True)
     for row in rows:
         table.add_row(*map(_shown, row.values()))
     console = Console(highlight=False)
+    console.width = max(console.width, _WIDTH)
     console.print(table)
     console.print(_listed(settings), _listed(described), sep="\n", markup=False)
     if json_path is not None:
@@ -69,7 +72,7 @@ def _listed(values: dict) -> str:
 
 def _shown(value) -> str:
     if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
     return str(value)
 
 

@@ -12,6 +12,10 @@ import numpy as np
 # for an overlap of 64 (`restoration.OVERLAP`).
 THROWN_AWAY = 1 / 4
 
+# Sides of tiles are multiples of this many pixels where that is possible: the network attends in
+# blocks of 16 x 16 pixels, and would have to fill up those at the border.
+STEP = 16
+
 
 def tile_shape(height: int, width: int, tile_size: int, overlap: int) -> tuple[int, int]:
     """The shape of at most `tile_size ** 2` pixels that covers an image with the least work.
@@ -26,15 +30,8 @@ def tile_shape(height: int, width: int, tile_size: int, overlap: int) -> tuple[i
     """
     if height * width <= tile_size**2:
         return height, width
-    candidates = []
-    for rows in range(1, _count(height, tile_size, overlap) + 1):
-        tile_height = _side(height, rows, overlap)
-        longest = tile_size**2 // tile_height
-        if longest > overlap:
-            columns = _count(width, longest, overlap)
-            tile_width = _side(width, columns, overlap)
-            work = rows * columns * tile_height * tile_width
-            candidates.append((work, tile_height, tile_width))
+    candidates = _tile_shapes(height, width, tile_size, overlap, STEP)
+    candidates = candidates or _tile_shapes(height, width, tile_size, overlap, 1)
     return min(candidates)[1:]
 
 
@@ -72,11 +69,30 @@ def tile_weights(size: int, tile: int, overlap: int) -> list[tuple[slice, np.nda
     ]
 
 
+def _tile_shapes(
+    height: int, width: int, tile_size: int, overlap: int, step: int
+) -> list[tuple[int, int, int]]:
+    """The tiles that cover an image: the pixels of all of them, and the height and width of one."""
+    shapes = []
+    for rows in range(1, _count(height, tile_size, overlap) + 1):
+        tile_height = _side(height, rows, overlap, step)
+        longest = tile_size**2 // tile_height // step * step
+        if longest > overlap:
+            columns = _count(width, longest, overlap)
+            tile_width = _side(width, columns, overlap, step)
+            shapes.append((rows * columns * tile_height * tile_width, tile_height, tile_width))
+    return shapes
+
+
 def _count(size: int, tile: int, overlap: int) -> int:
     """How many tiles cover `size` when neighbours share at least `overlap`."""
     return 1 if size <= tile else -(-(size - overlap) // (tile - overlap))
 
 
-def _side(size: int, count: int, overlap: int) -> int:
-    """The shortest tile of which `count` cover `size` when neighbours share at least `overlap`."""
-    return -(-(size + (count - 1) * overlap) // count)
+def _side(size: int, count: int, overlap: int, step: int) -> int:
+    """The shortest tile of which `count` cover `size` when neighbours share at least `overlap`.
+
+    It is a multiple of `step`, or `size`.
+    """
+    shortest = -(-(size + (count - 1) * overlap) // count)
+    return min(size, -(-shortest // step) * step)

@@ -13,9 +13,12 @@ from nlrn_tf.restoration import predict
 SIDES = st.integers(1, 3000)
 
 
+TILE = 512
+
+
 @tf.function(input_signature=[tf.TensorSpec([], tf.int32)] * 2)
 def _tile_shape(height, width):
-    return planes.tile_shape(height, width)
+    return planes.tile_shape(height, width, TILE)
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.int32)] * 2)
@@ -26,13 +29,13 @@ def _tile_weights(size, tile):
 @settings(deadline=None, max_examples=200)
 @given(SIDES, SIDES)
 def test_tile_shape(height, width):
-    expected = tiling.tile_shape(height, width, planes.TILE_SIZE, planes.OVERLAP)
+    expected = tiling.tile_shape(height, width, TILE, planes.OVERLAP)
     assert tuple(int(side) for side in _tile_shape(height, width)) == expected
 
 
 @pytest.mark.parametrize("shape", [(1, 10**7), (10**7, 1), (50_000, 65), (64, 4097), (512, 513)])
 def test_tile_shape_of_long_images(shape):
-    expected = tiling.tile_shape(*shape, planes.TILE_SIZE, planes.OVERLAP)
+    expected = tiling.tile_shape(*shape, TILE, planes.OVERLAP)
     assert tuple(int(side) for side in _tile_shape(*shape)) == expected
 
 
@@ -56,7 +59,7 @@ def _smooth(images):
 @pytest.mark.parametrize("at_once", [1, 2, 5])
 def test_planes_are_restored_as_by_predict(shape, at_once, rng):
     images = rng.random((3, *shape), np.float32)
-    restore = tf.function(lambda x: planes.restore_planes(_smooth, x, at_once))
+    restore = tf.function(lambda x: planes.restore_planes(planes.Network(_smooth, 512), x, at_once))
     expected = [predict(lambda x: _smooth(x).numpy(), image) for image in images]
     np.testing.assert_allclose(restore(images), expected, atol=1e-6)
 
@@ -64,4 +67,4 @@ def test_planes_are_restored_as_by_predict(shape, at_once, rng):
 def test_small_planes_go_together():
     sizes = {(43, 43): 141, (512, 512): 1, (4000, 4000): 1, (512, 256): 2}
     for (height, width), count in sizes.items():
-        assert int(planes.planes_per_tile(height, width)) == count
+        assert int(planes.planes_per_tile(planes.Network(_smooth, 512), height, width)) == count

@@ -15,7 +15,7 @@ def denoise(network: Network, images: tf.Tensor, planes_at_once: int | tf.Tensor
     """Restores the channels one by one.
 
     Args:
-      network: maps float32 `[N, H, W, 1]` to the same shape.
+      network: with the size of its tiles.
       images: float32 `[B, H, W, C]` in [0, 1].
       planes_at_once: see `restore_planes`.
 
@@ -33,7 +33,7 @@ def enlarge(network: Network, image: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     """Super-resolution: of a colour image Y by the network, Cb and Cr bicubic.
 
     Args:
-      network: maps float32 `[N, H, W, 1]` to the same shape.
+      network: with the size of its tiles.
       image: float32 `[H, W, C]` in [0, 1].
       scale: scalar int32.
 

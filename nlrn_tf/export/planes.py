@@ -3,21 +3,33 @@
 `N` planes, `H, W` pixels; all sizes may be unknown when the graph is made.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from nlrn_tf.restoration import OVERLAP, TILE_SIZE
-from nlrn_tf.tiling import THROWN_AWAY
+from nlrn_tf.restoration import OVERLAP
+from nlrn_tf.tiling import STEP, THROWN_AWAY
 
-Network = Callable[[tf.Tensor], tf.Tensor]
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What restores a piece.
+
+    Attributes:
+      function: maps float32 `[N, H, W, 1]` to the same shape.
+      tile_size: larger pieces than this (squared, in pixels) are cut into tiles.
+    """
+
+    function: Callable[[tf.Tensor], tf.Tensor]
+    tile_size: int
 
 
 def restore_planes(network: Network, planes: tf.Tensor, planes_at_once: tf.Tensor) -> tf.Tensor:
     """Runs the network on planes of any size in bounded memory.
 
     Args:
-      network: maps float32 `[N, H, W, 1]` to the same shape.
+      network: with the size of its tiles.
       planes: float32 `[N, H, W]`, not empty.
       planes_at_once: scalar int32, at least 1; more than 1 is faster for small planes, and changes
         the last digits of the result.
@@ -41,20 +53,20 @@ def restore_planes(network: Network, planes: tf.Tensor, planes_at_once: tf.Tenso
     return tf.reshape(restored.concat(), tf.shape(planes))
 
 
-def planes_per_tile(height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+def planes_per_tile(network: Network, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     """How many planes of this size have together at most the pixels of a tile; at least 1."""
     pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
-    return tf.cast(tf.maximum(TILE_SIZE**2 // pixels, 1), tf.int32)
+    return tf.cast(tf.maximum(network.tile_size**2 // pixels, 1), tf.int32)
 
 
 def tile_shape(
-    height: tf.Tensor, width: tf.Tensor, tile_size: int = TILE_SIZE, overlap: int = OVERLAP
+    height: tf.Tensor, width: tf.Tensor, tile_size: int, overlap: int = OVERLAP
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """`nlrn_tf.tiling.tile_shape` for scalar int32 tensors."""
     height, width = tf.cast(height, tf.int64), tf.cast(width, tf.int64)
     rows = tf.range(1, _count(height, tf.constant(tile_size, tf.int64), overlap) + 1)
     heights = _side(height, rows, overlap)
-    longest = tile_size**2 // heights
+    longest = tile_size**2 // heights // STEP * STEP
     possible = longest > overlap
     columns = _count(width, tf.where(possible, longest, overlap + 1), overlap)
     widths = _side(width, columns, overlap)
@@ -93,7 +105,7 @@ def tile_weights(
 def _restore_in_tiles(network: Network, planes: tf.Tensor) -> tf.Tensor:
     """float32 `[N, H, W]` by one call of the network for each tile."""
     height, width = tf.shape(planes)[1], tf.shape(planes)[2]
-    tile_height, tile_width = tile_shape(height, width)
+    tile_height, tile_width = tile_shape(height, width, network.tile_size)
     tops, row_weights = tile_weights(height, tile_height)
     lefts, column_weights = tile_weights(width, tile_width)
     num_columns = tf.size(lefts)
@@ -103,7 +115,7 @@ def _restore_in_tiles(network: Network, planes: tf.Tensor) -> tf.Tensor:
         row, column = number // num_columns, number % num_columns
         top, left = tops[row], lefts[column]
         tile = planes[:, top : top + tile_height, left : left + tile_width, None]
-        tile = row_weights[row][:, None] * column_weights[column] * network(tile)[..., 0]
+        tile = row_weights[row][:, None] * column_weights[column] * network.function(tile)[..., 0]
         below, right = height - top - tile_height, width - left - tile_width
         return number + 1, restored + tf.pad(tile, [[0, 0], [top, below], [left, right]])
 
@@ -123,4 +135,5 @@ def _count(size: tf.Tensor, tile: tf.Tensor, overlap: int) -> tf.Tensor:
 
 
 def _side(size: tf.Tensor, count: tf.Tensor, overlap: int) -> tf.Tensor:
-    return -(-(size + (count - 1) * overlap) // count)
+    shortest = -(-(size + (count - 1) * overlap) // count)
+    return tf.minimum(size, -(-shortest // STEP) * STEP)

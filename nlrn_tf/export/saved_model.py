@@ -18,7 +18,7 @@ from nlrn_tf.packaged import load_model
 from nlrn_tf.precision import resolved
 from nlrn_tf.restoration import FLOAT_RANGE
 
-# 2048 x 2048. Beside the 4 GiB for a tile, memory is about 100 bytes a pixel; time is the limit.
+# 2048 x 2048. Beside the 3 GiB for a tile, memory is about 100 bytes a pixel; time is the limit.
 MAX_PIXELS = 1 << 22
 
 METADATA_FILE = "assets/metadata.json"

@@ -8,9 +8,9 @@ import tensorflow as tf
 from nlrn_tf.export.checks import checked
 from nlrn_tf.export.colour import denoise, enlarge
 from nlrn_tf.export.pixels import decode_image, encode_png
-from nlrn_tf.export.planes import planes_per_tile
+from nlrn_tf.export.planes import Network, planes_per_tile
 from nlrn_tf.model import NLRN
-from nlrn_tf.restoration import FLOAT_RANGE
+from nlrn_tf.restoration import FLOAT_RANGE, default_tile_size
 
 FLOAT_SIGNATURE = "serving_default"
 BYTES_SIGNATURE = "restore_bytes"
@@ -32,7 +32,7 @@ class ServedModel(tf.Module):
     are `scale` times those of the input. A wrong input raises InvalidArgument.
 
     Args:
-      model: the network, float32 on the TensorFlow backend.
+      model: the network, on the TensorFlow backend.
       max_pixels: the most that H W of a restored image may be.
     """
 
@@ -44,9 +44,10 @@ class ServedModel(tf.Module):
         self._weights = [weight.value for weight in model.weights]  # saved with the module
         planes = tf.TensorSpec([None, None, None, 1], tf.float32)
         # Traced once here, so that the saved graph has it once, however often it is called.
-        self._network = tf.function(
+        function = tf.function(
             lambda planes: model(planes), input_signature=[planes], autograph=False
         ).get_concrete_function()
+        self._network = Network(function, default_tile_size(model))
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The signatures by name, traced."""
@@ -68,7 +69,7 @@ class ServedModel(tf.Module):
                 lambda image: enlarge(self._network, image, scale), images, parallel_iterations=1
             )
         else:
-            at_once = planes_per_tile(tf.shape(images)[1], tf.shape(images)[2])
+            at_once = planes_per_tile(self._network, *tf.unstack(tf.shape(images)[1:3]))
             restored = denoise(self._network, images, at_once)
         return {"output": tf.clip_by_value(restored, 0, 1)}
 

@@ -94,14 +94,14 @@ def windowed_attention(
 
     The blocks lie in strips of BLOCK rows. The keys of a strip are laid out column by column:
     those of a block are then consecutive in memory and used where they are. Beside the inputs and
-    the output there are STRIPS_AT_ONCE times the (BLOCK + q - 1) W keys of a strip in memory and
+    the output there are the (BLOCK + q - 1) W keys of a strip in memory and BLOCKS_AT_ONCE times
     the BLOCK^2 (BLOCK + q - 1)^2 logits of a block. Differentiable. On TensorFlow H and W may be
     unknown when the graph is made.
     """
     batch, height, width, channels = ops.shape(values)
     rows = _Axis(height, window_size, border)
     columns = _Axis(width, window_size, border)
-    queries = [_to_whole_blocks(x, rows, columns) for x in _listed(queries)]
+    queries = [ops.reshape(x, (-1, width, ops.shape(x)[-1])) for x in _listed(queries)]
     keys = [_continued(x, rows, columns) for x in _listed(keys)]
     values = _continued(values, rows, columns)
     is_softmax = normalization == "softmax"
@@ -112,9 +112,11 @@ def windowed_attention(
         row_mask = rows.mask_of(strip)
         first_key = image * rows.num_kept + rows.first_key(strip)
         query_codes, key_codes = _strip_codes(column_codes, row_mask) if is_softmax else ((), ())
-        strip_queries = _strip(queries, number * BLOCK, BLOCK, query_codes)
-        strip_keys = _strip(keys, first_key, rows.num_keys, key_codes)
-        strip_values = _strip([values], first_key, rows.num_keys)
+        pixel_rows = image * height + ops.minimum(strip * BLOCK + ops.arange(BLOCK), height - 1)
+        strip_queries = _strip([ops.take(x, pixel_rows, axis=0) for x in queries], query_codes)
+        strip_queries = ops.pad(strip_queries, ((0, columns.num_missing), (0, 0), (0, 0)))
+        strip_keys = _strip(_rows(keys, first_key, rows.num_keys), key_codes)
+        strip_values = _strip(_rows([values], first_key, rows.num_keys))
 
         def attend_block(block):
             first_key = columns.first_key(block)
@@ -150,6 +152,7 @@ class _Axis:
         self.window = _minimum(window_size, length)
         self.before = self.window // 2  # keys before the query, away from the border
         self.num_blocks = (length + BLOCK - 1) // BLOCK
+        self.num_missing = self.num_blocks * BLOCK - length  # queries to whole blocks
         self.is_circular = border == "circular"
         needed = self.window + BLOCK - 1
         self.num_keys = needed if self.is_circular else _minimum(needed, length)
@@ -165,7 +168,7 @@ class _Axis:
         return self._is_inside(block, self.first_key(block) + ops.arange(self.num_keys))
 
     def codes(self, dtype):
-        """Codes of the queries, `[blocks BLOCK, P]`, and of the keys, `[num_kept, P]`.
+        """Codes of the queries, `[length, P]`, and of the keys, `[num_kept, P]`.
 
         Their product is 0 where the key is in the window of the query and prohibitive for the
         other keys of the block. The code of a key is one at its index modulo P; a query has there
@@ -180,7 +183,7 @@ class _Axis:
         keys = first_key + (remainders - first_key) % period  # [blocks, P]
         query_codes = _penalties(self._is_inside(blocks, keys), dtype)
         query_codes = ops.reshape(query_codes, (self.num_blocks * BLOCK, period))
-        return query_codes, ops.cast(key_codes, dtype)
+        return query_codes[: self.length], ops.cast(key_codes, dtype)
 
     def _is_inside(self, block, keys):
         """Which `keys` `[..., K]` the queries of a block `[...]` attend to, `[..., BLOCK, K]`."""
@@ -192,14 +195,6 @@ class _Axis:
         if self.is_circular:
             return query
         return ops.clip(query - self.before, 0, self.length - self.window)
-
-
-def _to_whole_blocks(queries, rows, columns):
-    """`[B, H, W, D]`, padded to whole blocks, as `[B rows, columns, D]`."""
-    _, height, width, channels = ops.shape(queries)
-    num_rows, num_columns = rows.num_blocks * BLOCK, columns.num_blocks * BLOCK
-    padding = ((0, 0), (0, num_rows - height), (0, num_columns - width), (0, 0))
-    return ops.reshape(ops.pad(queries, padding), (-1, num_columns, channels))
 
 
 def _continued(keys, rows, columns):
@@ -229,12 +224,16 @@ def _penalties(mask, dtype):
     return masked * ops.cast(ops.logical_not(mask), dtype)
 
 
-def _strip(features, first, count, codes=()):
-    """`count` rows of `features` `[., W, D]` and of `codes` joined: `[W, count, D]`."""
-    width = ops.shape(features[0])[1]
-    parts = [ops.slice(x, (first, 0, 0), (count, width, ops.shape(x)[-1])) for x in features]
-    parts += [ops.broadcast_to(code, (count, width, ops.shape(code)[-1])) for code in codes]
-    return ops.transpose(ops.concatenate(parts, axis=-1), (1, 0, 2))
+def _rows(features, first, count):
+    """`count` rows of each of `features` `[., W, D]`; on TensorFlow no copy."""
+    return [ops.slice(x, (first, 0, 0), (count, *ops.shape(x)[1:])) for x in features]
+
+
+def _strip(features, codes=()):
+    """`features` `[R, W, D]` and `codes`, broadcast to them, joined: `[W, R, D]`."""
+    num_rows, width, _ = ops.shape(features[0])
+    codes = [ops.broadcast_to(code, (num_rows, width, ops.shape(code)[-1])) for code in codes]
+    return ops.transpose(ops.concatenate([*features, *codes], axis=-1), (1, 0, 2))
 
 
 def _columns(strip, first, count):

@@ -1,0 +1,97 @@
+"""Measures the windowed attention alone, beside the machine's own products of matrices.
+
+  python benchmarks/attention.py
+  python benchmarks/attention.py --size=512 --precisions=bfloat16 --json=attention.json
+
+A row is the attention of one state, with the correlation of so many states. The GFLOP/s count
+2 N q^2 (L + C): the products of one state's queries with the q^2 keys of their windows, and those
+of the weights with the values. What else is computed, the products with the keys of the states
+before and with keys outside the windows, counts as time only. "share" is the part of the rate of
+a product of two 2048 x 2048 matrices of the same dtype, measured before and after.
+"""
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from absl import flags
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import common
+from nlrn_tf import cli
+
+_SIZE = flags.DEFINE_integer("size", 256, "Side of the image in pixels.", lower_bound=1)
+_WINDOW = flags.DEFINE_integer("window_size", 45, "Side of the windows in pixels.", lower_bound=1)
+_STATES = flags.DEFINE_list("states", ["1", "4", "8", "12"], "States whose correlation is summed.")
+_PRECISIONS = flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of all tensors.")
+_REPEATS = flags.DEFINE_integer("repeats", 5, "The median of so many.", lower_bound=1)
+_MATRIX = flags.DEFINE_integer("matrix", 2048, "Side of the matrices.", lower_bound=1)
+_JSON = flags.DEFINE_string("json", None, "File for the figures.")
+
+CHANNELS, EMBEDDING = 128, 64  # of the paper
+
+
+def main(_: list[str]) -> None:
+    cli.start_tensorflow()
+    rows = []
+    for dtype in _PRECISIONS.value:
+        before = _matrix_rate(dtype)
+        seconds = {int(states): _attention_seconds(int(states), dtype) for states in _STATES.value}
+        rate = statistics.mean((before, _matrix_rate(dtype)))
+        useful = 2 * _SIZE.value**2 * _WINDOW.value**2 * (EMBEDDING + CHANNELS)
+        rows += [
+            {
+                "precision": dtype,
+                "states": states,
+                "seconds": taken,
+                "GFLOP/s": useful / taken / 1e9,
+                "matrices GFLOP/s": rate / 1e9,
+                "share": useful / taken / rate,
+            }
+            for states, taken in seconds.items()
+        ]
+    settings = {"image": f"{_SIZE.value}x{_SIZE.value}", "window": _WINDOW.value}
+    settings |= {"channels": CHANNELS, "embedding": EMBEDDING, "repeats": _REPEATS.value}
+    common.report("Windowed attention", settings, rows, _JSON.value)
+
+
+def _attention_seconds(states: int, dtype: str) -> float:
+    import tensorflow as tf
+
+    from nlrn_tf.layers.window_attention import windowed_attention
+
+    def features(channels):
+        shape = (1, _SIZE.value, _SIZE.value, channels)
+        return tf.cast(0.1 * tf.random.normal(shape), dtype)
+
+    @tf.function(autograph=False)
+    def attend(queries, keys, values):
+        return windowed_attention(queries, keys, values, window_size=_WINDOW.value)
+
+    queries, keys = ([features(EMBEDDING) for _ in range(states)] for _ in range(2))
+    return _seconds(attend, queries, keys, features(CHANNELS))
+
+
+def _matrix_rate(dtype: str) -> float:
+    """FLOP/s."""
+    import tensorflow as tf
+
+    side = _MATRIX.value
+    matrix = tf.cast(tf.random.normal((side, side)), dtype)
+    return 2 * side**3 / _seconds(tf.function(lambda: tf.matmul(matrix, matrix)))
+
+
+def _seconds(function, *arguments) -> float:
+    """The median time of a call, after a first one."""
+    taken = []
+    for _ in range(1 + _REPEATS.value):
+        start = time.perf_counter()
+        function(*arguments).numpy()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken[1:])
+
+
+if __name__ == "__main__":
+    cli.run(main)
