@@ -73,7 +73,7 @@ def main(_):
     weights = train(
         config,
         workdir=workdir,
-        data_dir=FLAGS.data_dir or cli.default_data_dir(),
+        data_dir=cli.data_dir(FLAGS.data_dir),
         records_dir=FLAGS.records_dir,
         init_weights=FLAGS.init_weights,
         on_start=on_start,

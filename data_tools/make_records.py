@@ -31,7 +31,7 @@ def main(_):
 
     records = ensure_records(
         FLAGS.records_dir,
-        FLAGS.data_dir or cli.default_data_dir(),
+        cli.data_dir(FLAGS.data_dir),
         sources=FLAGS.sources,
         channel=FLAGS.channel,
         num_shards=FLAGS.num_shards,

@@ -32,7 +32,7 @@ flags.DEFINE_string(
 def main(_):
     from nlrn_tf.data.prepare import prepare, report
 
-    data_dir = FLAGS.data_dir or cli.default_data_dir()
+    data_dir = cli.data_dir(FLAGS.data_dir)
     sets = choose_sets(FLAGS.sets, public_sets())
     report(data_dir, sets, *prepare(data_dir, sets, FLAGS["from"].value))
 

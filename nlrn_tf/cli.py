@@ -52,9 +52,10 @@ def start_tensorflow() -> None:
             os.close(stderr)
 
 
-def default_data_dir() -> str:
-    """`$NLRN_DATA_DIR`, else `data/` beside the scripts."""
-    return os.environ.get("NLRN_DATA_DIR") or str(Path(__file__).resolve().parents[1] / "data")
+def data_dir(given: str | os.PathLike | None = None) -> str:
+    """The folder of the data sets: `given`, else `$NLRN_DATA_DIR`, else `data/` of the project."""
+    default = Path(__file__).resolve().parents[1] / "data"
+    return os.fspath(given or os.environ.get("NLRN_DATA_DIR") or default)
 
 
 def _guarded(main: Callable[[list[str]], None], takes_arguments: bool) -> int:

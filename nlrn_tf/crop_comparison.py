@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nlrn_tf import cli
-from nlrn_tf.data.benchmarks import benchmark_images
+from nlrn_tf.data.benchmarks import benchmark_images, check_names
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation import degraded_pair, evaluate
 from nlrn_tf.evaluation_report import comparison
@@ -76,19 +76,12 @@ def compare_crops(
     """
     if not crops:
         raise NLRNError("no crop: give at least one")
-    data_dir = data_dir or cli.default_data_dir()
-    places = {
-        path.stem: (path, index)
-        for index, path in enumerate(benchmark_images(settings.dataset, data_dir))
-    }
+    data_dir = cli.data_dir(data_dir)
+    paths = benchmark_images(settings.dataset, data_dir)
+    places = {path.stem: (path, index) for index, path in enumerate(paths)}
     names = tuple(dict.fromkeys(crop.image for crop in crops))
     settings = dataclasses.replace(settings, images=names, max_images=None)
-    unknown = [name for name in names if name not in places]
-    if unknown:
-        raise NLRNError(
-            f"image {unknown[0]}: not in {settings.dataset}, whose images are called like "
-            f"{next(iter(places))}"
-        )
+    check_names("image ", names, settings.dataset, paths)
     pairs = {name: degraded_pair(settings, *places[name]) for name in names}
     for crop in crops:
         crop.of(pairs[crop.image][0])  # a wrong one is told before the work
@@ -100,8 +93,7 @@ def compare_crops(
     for crop in crops:
         truth, degraded = pairs[crop.image]
         score = scores[crop.image]
-        before = "noisy" if settings.task == "denoise" else "bicubic"
-        panels = {f"{before} {score['input_psnr']:.2f} dB": to_uint8(degraded)}
+        panels = {f"{settings.input_name} {score['input_psnr']:.2f} dB": to_uint8(degraded)}
         if settings.method == "nlrn":
             name = Path(settings.weights).stem
             panels[f"{name} {score['psnr']:.2f} dB"] = restored[crop.image]

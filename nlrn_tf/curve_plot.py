@@ -1,6 +1,5 @@
-"""The picture of training curves (`curve.csv` of a run, see `nlrn_tf.training.journal`)."""
+"""The picture of training curves (`curve.csv` of a run, see `nlrn_tf.training.curve`)."""
 
-import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,27 +8,10 @@ import numpy as np
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import atomic_path
+from nlrn_tf.training.curve import read_curve
 
-_COLUMNS = ("step", "minutes", "num_states", "learning_rate", "val_psnr")
 _DPI = 110
 _SIZE = (10.0, 4.6)  # inches
-
-
-def read_curve(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The columns of a training curve by name, float64 `[rows]`.
-
-    Raises:
-      NLRNError: the file cannot be read, has no rows, or lacks a column.
-    """
-    try:
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
-        curve = {name: np.array([float(row[name]) for row in rows]) for name in _COLUMNS}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NLRNError(f"{path}: not a training curve by run_train.py ({error!r})") from error
-    if not rows:
-        raise NLRNError(f"{path}: the training curve has no rows yet")
-    return curve
 
 
 def plot_curves(paths: Sequence[str | os.PathLike], output: str | os.PathLike) -> None:

@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from nlrn_tf import cli
 from nlrn_tf.config import NLRNConfig
-from nlrn_tf.data.benchmarks import benchmark_images, denoising_pair, sr_pair
+from nlrn_tf.data.benchmarks import benchmark_images, check_names, denoising_pair, sr_pair
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation_report import comparison, print_overview, print_scores
 from nlrn_tf.evaluation_scores import Scores, resume, write_scores
@@ -87,7 +87,7 @@ def evaluate_all(
         something else, `json_path` holds other scores, an image cannot be read or an output not
         written.
     """
-    data_dir = data_dir or cli.default_data_dir()
+    data_dir = cli.data_dir(data_dir)
     load = functools.cache(lambda weights, options: load_model(weights, **dict(options)))
     chosen = [_choose(settings, data_dir) for settings in all_settings]
     evaluations = [
@@ -138,12 +138,7 @@ def _choose(settings: EvaluationSettings, data_dir: StrPath) -> dict[int, Path]:
     paths = dict(enumerate(benchmark_images(settings.dataset, data_dir, settings.max_images)))
     if not settings.images:
         return paths
-    unknown = set(settings.images) - {path.stem for path in paths.values()}
-    if unknown:
-        raise NLRNError(
-            f"--images={','.join(sorted(unknown))}: not in {settings.dataset}, whose images are "
-            f"called like {paths[0].stem}"
-        )
+    check_names("--images=", settings.images, settings.dataset, paths.values())
     return {k: path for k, path in paths.items() if path.stem in settings.images}
 
 
@@ -278,8 +273,7 @@ def _score(
         raise NLRNError(f"{path}: {error}") from error
     if folder is not None:
         panels = {
-            f"{'noisy' if settings.task == 'denoise' else 'bicubic'} "
-            f"{before['psnr']:.2f} dB": degraded,
+            f"{settings.input_name} {before['psnr']:.2f} dB": degraded,
             f"{settings.method} {scores['psnr']:.2f} dB": restored,
             "truth": truth,
         }

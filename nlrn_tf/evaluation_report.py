@@ -24,7 +24,7 @@ def print_scores(result: dict, settings: EvaluationSettings, console: Console) -
       settings: that it was made with.
       console: to print on.
     """
-    before = _input_name(settings)
+    before = settings.input_name
     is_input = settings.method != "nlrn"
     table = Table(title=_title(settings))
     table.add_column("image", overflow="fold")
@@ -102,7 +102,7 @@ def _reference_rows(result: dict, settings: EvaluationSettings) -> dict[str, dic
     """What the scores are compared with: the input of the network, and the paper's figures."""
     rows = {}
     if settings.method == "nlrn":
-        rows[_input_name(settings)] = {"psnr": result["input_psnr"], "ssim": result["input_ssim"]}
+        rows[settings.input_name] = {"psnr": result["input_psnr"], "ssim": result["input_ssim"]}
     count = BENCHMARKS[settings.dataset].count
     number, figures = paper_figures(settings.dataset, settings.task, settings.setting) or (0, {})
     scope = f"table {number}" if len(result["images"]) == count else f"all {count}"
@@ -114,10 +114,6 @@ def _mean_label(result: dict, settings: EvaluationSettings) -> str:
     if scored == count:
         return f"mean of {count}"
     return f"mean of {'the first ' * bool(settings.max_images)}{scored} of {count}"
-
-
-def _input_name(settings: EvaluationSettings) -> str:
-    return "noisy" if settings.task == "denoise" else "bicubic"
 
 
 def _degradation(settings: EvaluationSettings) -> str:

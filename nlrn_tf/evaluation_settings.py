@@ -117,6 +117,11 @@ class EvaluationSettings:
         return "noise_sigma" if self.task == "denoise" else "scale"
 
     @property
+    def input_name(self) -> str:
+        """What the network gets, the "noisy" or the "bicubic" image."""
+        return "noisy" if self.task == "denoise" else "bicubic"
+
+    @property
     def border(self) -> int:
         """Pixels at each edge that the scores leave out: the scale in super-resolution."""
         return 0 if self.task == "denoise" else self.scale

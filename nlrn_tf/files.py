@@ -21,8 +21,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
       NLRNError: the file cannot be written (full disk, no permission, a folder is in the way).
     """
     path = Path(path)
-    temporary = None
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix is kept: OpenCV and Keras choose the format by it.
         handle, name = tempfile.mkstemp(
@@ -30,18 +29,13 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         )
         os.close(handle)
         temporary = Path(name)
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except OSError as error:
-        raise NLRNError(
-            f"{path}: cannot be written ({error.strerror or error}); "
-            "free some space or choose another place"
-        ) from error
-    finally:
-        if temporary is not None:
+        try:
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        finally:
             temporary.unlink(missing_ok=True)
 
 
@@ -56,22 +50,16 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
       NLRNError: `path` exists already or cannot be written.
     """
     path = Path(path)
-    temporary = None
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        yield temporary
-        for written in [*temporary.rglob("*"), temporary]:
-            _sync(written)
-        temporary.chmod(0o777 & ~_umask())
-        _rename_folder(temporary, path)
-    except OSError as error:
-        raise NLRNError(
-            f"{path}: cannot be written ({error.strerror or error}); "
-            "free some space or choose another place"
-        ) from error
-    finally:
-        if temporary is not None:
+        try:
+            yield temporary
+            for written in [*temporary.rglob("*"), temporary]:
+                _sync(written)
+            temporary.chmod(0o777 & ~_umask())
+            _rename_folder(temporary, path)
+        finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -84,6 +72,18 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
 def write_text(path: str | os.PathLike, content: str) -> None:
     """Writes `content` to `path` atomically as UTF-8. Raises NLRNError like `atomic_path`."""
     write_bytes(path, content.encode())
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Says of an OSError in the block that `path` cannot be written, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise NLRNError(
+            f"{path}: cannot be written ({error.strerror or error}); "
+            "free some space or choose another place"
+        ) from error
 
 
 def _rename_folder(temporary: Path, path: Path) -> None:

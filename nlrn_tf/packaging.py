@@ -1,6 +1,5 @@
 """Putting trained weights and their scores into the package, traceable and repeatable."""
 
-import csv
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from nlrn_tf.files import atomic_path, write_text
 from nlrn_tf.manifest import WEIGHTS_DIR, sha256
 from nlrn_tf.packaged import load_model, save_model
 from nlrn_tf.training.checkpoint import latest_checkpoint
+from nlrn_tf.training.curve import read_curve
 from nlrn_tf.training.history import read_history
 
 # The means of a file of scores, kept beside the settings; and the quickest images, for a check.
@@ -80,9 +80,9 @@ def package_weights(
 
 def _extent_of_best(curve: Path) -> tuple[int, float]:
     """Steps and minutes at the best validation of a curve."""
-    with curve.open(newline="") as file:
-        best = max(csv.DictReader(file), key=lambda row: float(row["val_psnr"]))
-    return int(best["step"]), float(best["minutes"])
+    columns = read_curve(curve)
+    best = columns["val_psnr"].argmax()
+    return int(columns["step"][best]), float(columns["minutes"][best])
 
 
 def add_scores(

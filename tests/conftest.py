@@ -28,6 +28,23 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+@pytest.fixture(scope="session")
+def denoiser():
+    """A small denoiser, and the same served: see `serving_support.small_denoiser`."""
+    from tests.serving_support import small_denoiser  # loads TensorFlow
+
+    return small_denoiser()
+
+
+@pytest.fixture(scope="module")
+def ports(denoiser):
+    """The ports of a server of the denoiser, by transport."""
+    from tests.serving_endpoint import serving
+
+    with serving(denoiser[1]) as ports:
+        yield ports
+
+
 def _folder(variable: str, default: Path) -> Path:
     folder = Path(os.environ.get(variable) or default)
     if not folder.is_dir():

@@ -11,23 +11,12 @@ from nlrn_tf.restoration import restore
 from tests.export_support import export_small_network, from_file, photograph, to_file
 from tests.serving_endpoint import serving
 from tests.serving_model import Servable, ServingError
-from tests.serving_support import Stub, address, calls, small_denoiser, unused_port
+from tests.serving_support import Stub, address, calls, unused_port
 
 CALLS = {"rest": calls.rest_call, "grpc": calls.grpc_call}
 UNAVAILABLE = ServingError("UNAVAILABLE", "The batch scheduling queue is full")
 
 both = pytest.mark.parametrize("transport", ["rest", "grpc"])
-
-
-@pytest.fixture(scope="module")
-def denoiser():
-    return small_denoiser()
-
-
-@pytest.fixture(scope="module")
-def ports(denoiser):
-    with serving(denoiser[1]) as ports:
-        yield ports
 
 
 @pytest.fixture

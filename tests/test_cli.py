@@ -66,11 +66,12 @@ def test_an_unknown_flag_ends_with_2(monkeypatch, capsys):
     assert "no_such_flag" in capsys.readouterr().err
 
 
-def test_data_dir_comes_from_the_environment(monkeypatch):
+def test_data_dir_is_given_or_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("NLRN_DATA_DIR", "somewhere")
-    assert cli.default_data_dir() == "somewhere"
+    assert cli.data_dir() == "somewhere"
+    assert cli.data_dir(Path("elsewhere")) == "elsewhere"
     monkeypatch.delenv("NLRN_DATA_DIR")
-    assert Path(cli.default_data_dir()) == ROOT / "data"
+    assert Path(cli.data_dir()) == ROOT / "data"
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

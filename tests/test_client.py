@@ -12,20 +12,9 @@ import pytest
 from nlrn_tf.restoration import restore
 from tests.export_support import from_file, photograph, to_file
 from tests.serving_endpoint import serving
-from tests.serving_support import ROOT, SERVING, Stub, address, small_denoiser, unused_port
+from tests.serving_support import ROOT, SERVING, Stub, address, unused_port
 
 both = pytest.mark.parametrize("transport", ["rest", "grpc"])
-
-
-@pytest.fixture(scope="module")
-def denoiser():
-    return small_denoiser()
-
-
-@pytest.fixture(scope="module")
-def ports(denoiser):
-    with serving(denoiser[1]) as ports:
-        yield ports
 
 
 def run(*arguments, script=SERVING / "client.py", **options):

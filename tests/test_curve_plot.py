@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from nlrn_tf.curve_plot import curve_name, plot_curves, read_curve
+from nlrn_tf.curve_plot import curve_name, plot_curves
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.manifest import WEIGHTS_DIR
+from nlrn_tf.training.curve import COLUMNS, read_curve
 
-HEADER = "step,minutes,num_states,learning_rate,loss,train_psnr,val_psnr\n"
+HEADER = ",".join(COLUMNS) + "\n"
 
 
 @pytest.fixture

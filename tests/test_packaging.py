@@ -13,6 +13,7 @@ from nlrn_tf.manifest import manifest, sha256
 from nlrn_tf.packaged import save_model
 from nlrn_tf.packaging import add_scores, package_weights
 from nlrn_tf.training.checkpoint import Checkpoint, save_checkpoint
+from nlrn_tf.training.curve import COLUMNS
 from nlrn_tf.training.history import read_history, record_start
 
 
@@ -39,8 +40,8 @@ def test_history_grows_with_each_start(run):
 def test_the_weights_that_validation_chose_are_packaged(run, tmp_path):
     best = nlrn_tf.NLRN(nlrn_tf.NLRNConfig(4, 2, 2, 5, task="denoise", noise_sigma=25.0))
     save_model(best, run / "best.keras")
-    curve = "step,minutes,val_psnr\n4,1.0,28.1\n5,1.5,28.3\n6,2.0,28.2\n"
-    (run / "curve.csv").write_text(curve)
+    rows = ["4,1.0,3,0.001,50,27,28.1", "5,1.5,3,0.001,49,27,28.3", "6,2.0,3,0.001,48,27,28.2"]
+    (run / "curve.csv").write_text("\n".join([",".join(COLUMNS), *rows, ""]))
     entry = package_weights("denoise_s25", run, [], tmp_path / "package")
     assert entry["run_sha256"] == sha256(run / "best.keras")
     assert (entry["steps"], entry["minutes"]) == (5, 1.5)
@@ -52,8 +53,8 @@ def test_the_weights_that_validation_chose_are_packaged(run, tmp_path):
 def scores_of(weights, path, dataset="Set12", images=12, **settings):
     """A file of scores as run_eval.py writes it, of a made-up restoration."""
     sigma = settings.pop("noise_sigma", 25)
-    evaluation = EvaluationSettings(dataset, noise_sigma=sigma, weights=str(weights), **settings)
-    scores = Scores(evaluation, sha256(weights), "float32")
+    settings = {"noise_sigma": sigma, "weights": str(weights), "precision": "float32", **settings}
+    scores = Scores(EvaluationSettings(dataset, **settings), sha256(weights))
     for k in range(images):
         name = f"{k + 1:02}.png"
         values = {"psnr": 29.5 + k, "ssim": 0.8, "input_psnr": 20.0, "input_ssim": 0.3}

@@ -1,6 +1,5 @@
 """The pipeline against brute force: each example is looked up in the images it comes from."""
 
-import itertools
 import os
 import subprocess
 import sys
@@ -10,51 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nlrn_tf.data.degradations import imresize
 from nlrn_tf.data.pipeline import PipelineConfig, make_dataset
 from nlrn_tf.data.records import ensure_records
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.images import read_image, write_image
-
-ALL_FACTORS = (1.0, 0.9, 0.8, 0.7, 0.6)
-
-
-def orientations(patch):
-    """The eight flips and rotations of `[H, W]`."""
-    return [np.rot90(turned, k) for turned in (patch, patch.T) for k in range(4)]
-
-
-def random_image(height, width, seed):
-    return np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
-
-
-def make_records(folder, images, channel="grey", num_shards=2):
-    """Records of `{name: uint8 [H, W]}`; returns their folder."""
-    for name, image in images.items():
-        write_image(folder / "data" / "set" / f"{name}.png", image)
-    records = folder / "records"
-    ensure_records(
-        records,
-        folder / "data",
-        sources=["set"],
-        channel=channel,
-        num_shards=num_shards,
-        progress=False,
-    )
-    return records
-
-
-def take(records, config, count, **options):
-    """The first `count` examples: (degraded, clean), each `[count, P, P]`."""
-    batches = make_dataset(records, config, **options).unbatch().batch(count).take(1)
-    return tuple(array[..., 0] for array in next(batches.as_numpy_iterator()))
+from nlrn_tf.images import read_image
+from tests.pipeline_support import (
+    find,
+    make_records,
+    mirrored_patches,
+    random_image,
+    small_images,
+    take,
+)
 
 
 @pytest.fixture(scope="module")
 def images():
-    """One image is smaller than the patches of 16 in both directions, one in height."""
-    sizes = {"a": (60, 50), "b": (40, 90), "c": (12, 9), "d": (10, 70)}
-    return {name: random_image(*size, i) for i, (name, size) in enumerate(sizes.items())}
+    return small_images()
 
 
 @pytest.fixture(scope="module")
@@ -65,23 +36,6 @@ def records(images, tmp_path_factory):
 @pytest.fixture(scope="module")
 def sr_records(images, tmp_path_factory):
     return make_records(tmp_path_factory.mktemp("y"), images, "y")
-
-
-def mirrored_patches(image, size):
-    """All patches of an image, mirrored beyond its edges where it is smaller: bytes -> place."""
-    pads = [(max(0, size - length),) * 2 for length in image.shape]
-    padded = np.pad(image, pads, "symmetric")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size))
-    return {windows[y, x].tobytes(): (y, x) for y, x in np.ndindex(windows.shape[:2])}
-
-
-def find(patch, places):
-    """Where the uint8 patch is among `mirrored_patches`: (y, x, orientation)."""
-    for number, oriented in enumerate(orientations(patch)):
-        place = places.get(np.ascontiguousarray(oriented).tobytes())
-        if place is not None:
-            return (*place, number)
-    return None
 
 
 def test_clean_patches_are_crops_and_the_noise_is_gaussian(records, images):
@@ -202,74 +156,6 @@ def test_seeds_differ_and_batches_have_their_shape(records):
     assert not np.array_equal(one[1], two[1])
     dataset = make_dataset(records, PipelineConfig("denoise", 3, 12))
     assert [tuple(spec.shape) for spec in dataset.element_spec] == [(3, 12, 12, 1)] * 2
-
-
-@pytest.mark.parametrize("scale", [1, 2, 3, 4])
-def test_sr_pairs_equal_degrading_the_whole_image(scale, tmp_path):
-    """Whatever the patch's position relative to the LR grid, its borders feel the real pixels."""
-    patch, margin = 10, 6 * scale
-    image = random_image(70, 66, 11)
-    records = make_records(tmp_path, {"one": image}, "y")
-    degraded, clean = take(records, PipelineConfig("sr", 4, patch, scales=(scale,)), 300)
-    padded = np.pad(image, margin, "symmetric").astype(np.float32) / 255
-    places = mirrored_patches(image, patch)
-    # Degrading the padded image with its LR grid at each of the scale**2 phases.
-    phases = {}
-    for phase in itertools.product(range(scale), repeat=2):
-        part = padded[phase[0] :, phase[1] :]
-        part = part[: part.shape[0] // scale * scale, : part.shape[1] // scale * scale]
-        phases[phase] = imresize(imresize(part, 1 / scale), scale)
-    used = set()
-    for low, high in zip(degraded, clean, strict=True):
-        y, x, turn = find(np.round(high * 255).astype(np.uint8), places)
-        low = orientations(low)[turn]
-        errors = {}
-        for (down, right), whole in phases.items():
-            top, left = y + margin - down, x + margin - right
-            expected = whole[top : top + patch, left : left + patch]
-            if expected.shape == low.shape:
-                errors[down, right] = np.abs(low - expected).max()
-        best = min(errors, key=errors.get)
-        assert errors[best] < 2e-6
-        used.add(((y - best[0]) % scale, (x - best[1]) % scale))
-    assert len(used) == scale**2
-
-
-def test_sr_mixes_its_scales(sr_records):
-    each = [take(sr_records, PipelineConfig("sr", 4, 12, scales=(s,)), 200) for s in (2, 4)]
-    errors = [np.mean((degraded - clean) ** 2) for degraded, clean in each]
-    degraded, clean = take(sr_records, PipelineConfig("sr", 4, 12, scales=(2, 4)), 400)
-    assert errors[0] < np.mean((degraded - clean) ** 2) < errors[1]
-
-
-@pytest.mark.parametrize("task", ["denoise", "sr"])
-def test_scale_augmentation_shrinks(task, tmp_path):
-    """A ramp stays a ramp and gets steeper by 1 / factor."""
-    patch, factors = 20, np.array(ALL_FACTORS)
-    ramp = np.repeat(np.arange(250, dtype=np.uint8)[None], 120, 0)
-    channel = {"denoise": "grey", "sr": "y"}[task]
-    records = make_records(tmp_path, {"ramp": ramp}, channel)
-    _, clean = take(records, PipelineConfig(task, 4, patch, scale_augmentation=ALL_FACTORS), 500)
-    assert clean.min() >= 0
-    assert clean.max() <= 1
-    slopes = np.abs(clean[:, -3, -3] - clean[:, 2, 2]) * 255 / (patch - 5)
-    # A crop has a whole number of pixels, which changes the factor a little; near the ends of
-    # the ramp, and of the grey levels, the image is mirrored or clipped.
-    nearest = np.abs(slopes[:, None] - 1 / factors).argmin(1)
-    close = np.abs(slopes * factors[nearest] - 1) < 0.02
-    assert close.mean() > 0.9
-    assert np.bincount(nearest[close], minlength=5).min() > 60
-
-
-def test_unshrunk_examples_are_exact_under_scale_augmentation(records, images):
-    config = PipelineConfig("denoise", 4, 12, scale_augmentation=(1.0, 0.6))
-    _, clean = take(records, config, 100)
-    quantised = np.round(clean * 255)
-    exact = np.abs(clean * 255 - quantised).max((1, 2)) < 1e-4
-    assert 30 < exact.sum() < 70
-    places = [mirrored_patches(image, 12) for image in images.values()]
-    for patch in quantised[exact].astype(np.uint8):
-        assert any(find(patch, place) for place in places)
 
 
 def test_records_of_another_task_or_image_name_are_refused(records, sr_records):

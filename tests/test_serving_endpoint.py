@@ -18,21 +18,9 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from nlrn_tf.restoration import restore
 from tests.export_support import from_file, photograph, to_file
-from tests.serving_endpoint import serving
-from tests.serving_support import ROOT, address, small_denoiser
+from tests.serving_support import ROOT, address
 
 MALFORMED_REQUESTS = 200
-
-
-@pytest.fixture(scope="module")
-def denoiser():
-    return small_denoiser()
-
-
-@pytest.fixture(scope="module")
-def ports(denoiser):
-    with serving(denoiser[1]) as ports:
-        yield ports
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import nlrn_tf
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.images import write_image
 from nlrn_tf.training.checkpoint import latest_checkpoint
+from nlrn_tf.training.curve import read_curve
 from nlrn_tf.training.step import TrainingStep
 from nlrn_tf.training.trainer import train
 from tests.training_support import SMALL, arrays, new_batch, new_model
@@ -82,6 +83,13 @@ class TestRun:
         before = (tmp_path / "weights.keras").stat().st_mtime_ns
         train(SMALL, workdir=tmp_path, data_dir=photos)
         assert (tmp_path / "weights.keras").stat().st_mtime_ns == before
+
+    def test_a_checkpoint_at_the_last_step_does_not_stand_in_for_the_validation(
+        self, photos, tmp_path
+    ):
+        config = dataclasses.replace(SMALL, steps=6, checkpoint_steps=3)
+        train(config, workdir=tmp_path, data_dir=photos)
+        assert read_curve(tmp_path / "curve.csv")["step"].tolist() == [6]
 
     def test_a_work_folder_of_another_run_is_refused(self, photos, tmp_path):
         train(SMALL, workdir=tmp_path, data_dir=photos)

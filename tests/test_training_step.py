@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.precision import POLICIES
 from nlrn_tf.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from nlrn_tf.training.growth import grow_state
 from nlrn_tf.training.schedule import Clock, learning_rate, phase_at
-from nlrn_tf.training.settings import PRECISIONS, TrainingConfig
+from nlrn_tf.training.settings import TrainingConfig
 from nlrn_tf.training.step import TrainingStep, first_state
 from tests.training_support import SMALL, arrays, new_batch, new_model
 
@@ -95,7 +96,7 @@ class TestStep:
 
     def test_float16_halves_its_loss_scale_after_an_overflow(self, rng):
         config = dataclasses.replace(SMALL, precision="float16")
-        model = new_model(config, dtype=PRECISIONS["float16"])
+        model = new_model(config, dtype=POLICIES["float16"])
         state = first_state(model, config)
         state["counters"][1] = np.float32(1e30)
         after, metrics = TrainingStep(model, config)(state, [new_batch(rng)], 1e-3)
@@ -109,7 +110,7 @@ class TestStep:
         losses = {}
         for name in ("float32", precision):
             config = dataclasses.replace(SMALL, precision=name)
-            model = new_model(config, dtype=PRECISIONS[name])
+            model = new_model(config, dtype=POLICIES[name])
             step, state = TrainingStep(model, config), first_state(model, config)
             losses[name] = []
             for batch in batches:

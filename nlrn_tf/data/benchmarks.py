@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import json
 import os
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,27 @@ def benchmark_images(
             f"or pass --max_images={len(paths)} for a partial score"
         )
     return paths
+
+
+def check_names(prefix: str, names: Iterable[str], dataset: str, paths: Collection[Path]) -> None:
+    """Checks that images are in a benchmark.
+
+    Args:
+      prefix: what the message begins with, before the names that are unknown.
+      names: of the images, without suffix.
+      dataset: the name of the benchmark.
+      paths: its images, at least one.
+
+    Raises:
+      NLRNError: some are not.
+    """
+    known = [path.stem for path in paths]
+    unknown = sorted(set(names).difference(known))
+    if unknown:
+        raise NLRNError(
+            f"{prefix}{','.join(unknown)}: not in {dataset}, whose images are called like "
+            f"{known[0]}"
+        )
 
 
 def denoising_pair(

@@ -12,11 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from nlrn_tf.files import write_text
+from nlrn_tf.training.curve import COLUMNS
 from nlrn_tf.training.schedule import Clock
 from nlrn_tf.training.settings import TrainingConfig
 from nlrn_tf.training.validation import Sample
-
-COLUMNS = ("step", "minutes", "num_states", "learning_rate", "loss", "train_psnr", "val_psnr")
 
 
 class Journal:

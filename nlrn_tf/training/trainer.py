@@ -107,7 +107,6 @@ class _Trainer:
         self._clock = Clock(config, self._run.step, self._run.minutes)
         self.journal = Journal(workdir, config, self._clock, self._run.curve)
         self._saved_at = self._validated_at = self._clock.minutes
-        self._saved_step = self._run.step
         self._in_a_row = 0
         self._phase = None
         self._evaluated = None
@@ -126,9 +125,15 @@ class _Trainer:
                 self._save()
                 self.journal.say(f"stopped at step {self._clock.step}; run again to go on")
                 raise KeyboardInterrupt
-        if self._saved_step != self._clock.step or not (self._workdir / "weights.keras").exists():
+        if not self._weights_are_current():
             self._save_weights()
             self._save()
+
+    def _weights_are_current(self) -> bool:
+        """Whether `weights.keras` is that of this step: it is written with each validation."""
+        curve = self.journal.curve
+        validated = bool(curve) and int(curve[-1]["step"]) == self._clock.step
+        return validated and (self._workdir / "weights.keras").exists()
 
     def _enter(self, phase: Phase) -> None:
         """Makes the network and the data of a phase; the network grows if it must."""
@@ -203,7 +208,7 @@ class _Trainer:
             for name, values in self._run.state.items()
         }
         save_checkpoint(self._workdir / "checkpoints", self._run, self._config.keep_checkpoints)
-        self._saved_at, self._saved_step = self._clock.minutes, self._clock.step
+        self._saved_at = self._clock.minutes
 
     def _save_weights(self) -> None:
         """Writes the network as it is now, and validates it where there are images to do so."""

@@ -1,0 +1,120 @@
+"""Compares our network with other denoisers on the same noisy images: PSNR, SSIM, seconds.
+
+  python benchmarks/peers.py
+  python benchmarks/peers.py --dataset=BSD68 --noise_sigma=50 --json=peers.json
+
+The noise and the scores are those of run_eval.py. All are told the level of the noise. OpenCV's
+non-local means get the image rounded and clipped to 8 bits, all others as it is; of several filter
+strengths the one with the best mean PSNR on these images is taken. BM3D is measured when the
+package `bm3d` is installed. "seconds" is the mean of an image, after a first small image on which
+each method loads what it needs and our network is compiled.
+"""
+
+import dataclasses
+import importlib.metadata
+import sys
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import common
+from nlrn_tf import cli, precision
+from nlrn_tf.data.benchmarks import BENCHMARKS
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.evaluation_settings import EvaluationSettings
+
+flags.DEFINE_enum("dataset", "Set12", list(BENCHMARKS), "Benchmark to score on.")
+flags.DEFINE_float("noise_sigma", 25.0, "Noise in grey levels of 0..255.")
+flags.DEFINE_string("weights", None, "Name or path; a denoiser. Default: denoise_s<noise_sigma>.")
+flags.DEFINE_integer("max_images", None, "Only the first images of the data set.")
+flags.DEFINE_list("images", [], "Only these images: names without their suffix.")
+flags.DEFINE_enum("precision", precision.AUTO, precision.CHOICES, precision.HELP)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "As of run_eval.py.")
+_JSON = flags.DEFINE_string("json", None, "File for the figures.")
+
+_SETTINGS = ("dataset", "noise_sigma", "weights", "max_images", "images", "precision")
+SMALL = 66  # side in pixels
+
+
+def main(_: list[str]) -> None:
+    try:
+        settings = EvaluationSettings(
+            task="denoise", **{name: flags.FLAGS[name].value for name in _SETTINGS}
+        )
+    except NLRNError as error:
+        raise flags.Error(f"--{error}") from error
+    cli.start_tensorflow()
+    from benchmarks import peer_methods as peers
+    from nlrn_tf.evaluation import check_purpose
+    from nlrn_tf.packaged import load_model
+
+    network = load_model(settings.weights, precision=settings.precision)
+    check_purpose(network.config, settings)
+    sigma = settings.noise_sigma
+    results = {
+        strength: _scored("OpenCV", peers.as_model(peers.opencv_means(sigma, strength)), settings)
+        for strength in peers.OPENCV_STRENGTHS
+    }
+    strength = max(results, key=lambda strength: results[strength]["psnr"])
+    others = {
+        "scikit-image wavelets": peers.skimage_wavelets,
+        "scikit-image non-local means": peers.skimage_means,
+    }
+    if peers.has_bm3d():
+        others["BM3D"] = peers.bm3d
+    scores = {"OpenCV non-local means": results[strength]}
+    for name, method in others.items():
+        scores[name] = _scored(name, peers.as_model(method(sigma)), settings)
+    ours = f"NLRN {Path(settings.weights).stem}"
+    scores[ours] = _scored(ours, network, settings)
+    common.report(
+        f"Denoising of {settings.dataset} at sigma {sigma:g}",
+        _described(settings, len(scores[ours]["images"]), strength, peers.has_bm3d()),
+        _rows(scores),
+        _JSON.value,
+    )
+
+
+def _scored(name: str, model, settings: EvaluationSettings) -> dict:
+    """What `nlrn_tf.evaluation.evaluate` returns for a model, once it is warm."""
+    from nlrn_tf.evaluation import evaluate
+    from nlrn_tf.restoration import predict
+
+    with Console(stderr=True).status(name):
+        small = np.random.default_rng(0).normal(0.5, 0.1, (SMALL, SMALL)).astype(np.float32)
+        predict(model, small)
+        named = dataclasses.replace(settings, weights=name)
+        return evaluate(named, data_dir=_DATA_DIR.value, model=model)
+
+
+def _rows(scores: dict[str, dict]) -> list[dict]:
+    """The table: the noisy images, which are the same in all results, and each method."""
+    first = next(iter(scores.values()))
+    rows = [("noisy images", first["input_psnr"], first["input_ssim"], 0.0)]
+    rows += [
+        (name, result["psnr"], result["ssim"], result["seconds_per_image"])
+        for name, result in scores.items()
+    ]
+    return [dict(zip(("method", "PSNR", "SSIM", "seconds"), row, strict=True)) for row in rows]
+
+
+def _described(settings: EvaluationSettings, count: int, strength: float, with_bm3d: bool) -> dict:
+    import cv2
+
+    version = importlib.metadata.version
+    return {
+        "images": count,
+        "weights": settings.weights,
+        "precision": precision.resolved(settings.precision),
+        "OpenCV": f"{cv2.__version__} (h {strength:g} sigma, {cv2.getNumThreads()} threads)",
+        "scikit-image": version("scikit-image"),
+        "BM3D": version("bm3d") if with_bm3d else "not installed",
+    }
+
+
+if __name__ == "__main__":
+    cli.run(main)
