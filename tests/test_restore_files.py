@@ -8,7 +8,8 @@ import pytest
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.images import read_image, read_photo, write_image
-from nlrn_tf.restore_files import plan, restore_files
+from nlrn_tf.restore_files import restore_files
+from nlrn_tf.restore_plan import plan
 
 
 def negative(images):
