@@ -225,10 +225,15 @@ class _Trainer:
         self._validated_at = self._clock.minutes
 
     def _current_network(self) -> NLRN:
-        """A float32 network with the present weights, or their averages where there are any."""
+        """A network with the present weights, or their averages where there are any.
+
+        In the precision of the training, but for float16, in which moving statistics that are not
+        settled yet overflow.
+        """
         model_config = _network_config(self._config, self._run.num_states, unroll=True)
         if self._evaluated is None or self._evaluated.config != model_config:
-            self._evaluated = NLRN(model_config, dtype="float32")
+            precision = "float32" if self._config.precision == "float16" else self._config.precision
+            self._evaluated = NLRN(model_config, dtype=POLICIES[precision])
         model, state = self._evaluated, self._run.state
         values = state["ema"] or state["trainable"] + state["non_trainable"]
         variables = model.trainable_variables + model.non_trainable_variables
