@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from nlrn_tf.errors import NLRNError
+
 # Keras' names. In all of them the weights, and in inference the sums over the states, are float32.
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -13,6 +15,8 @@ HELP = (
     "less than 0.01 dB; auto takes it there, else float32."
 )
 
+_CPU = Path("/proc/cpuinfo")
+
 # The CPU's own products of bfloat16; without them they are slower than those of float32.
 _CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
 
@@ -21,17 +25,22 @@ _GPU_CAPABILITY = (8, 0)
 
 
 def resolved(precision: str) -> str:
-    """`precision`, with "auto" replaced by what is the fastest here; may load TensorFlow."""
+    """`precision`, with "auto" replaced by what is the fastest here; may load TensorFlow.
+
+    Raises:
+      NLRNError: there is no such precision.
+    """
+    if precision not in (AUTO, *POLICIES):
+        raise NLRNError(f"precision {precision}: must be one of {', '.join((AUTO, *POLICIES))}")
     if precision != AUTO:
         return precision
     return "bfloat16" if _gpu_multiplies(_cpu_multiplies()) else "float32"
 
 
 def _cpu_multiplies() -> bool:
-    information = Path("/proc/cpuinfo")
-    if not information.exists():
+    if not _CPU.exists():
         return False
-    lines = information.read_text().splitlines()
+    lines = _CPU.read_text().splitlines()
     flags = next((line for line in lines if line.startswith("flags")), "")
     return bool(_CPU_FLAGS & set(flags.split()))
 
