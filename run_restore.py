@@ -55,7 +55,7 @@ _TILE_SIZE = flags.DEFINE_integer(
     "tile_size",
     None,
     "Restore larger images than this (squared, in pixels) in tiles. Memory is about 5.5 KB a pixel "
-    "of a tile in bfloat16, twice as much in float32. Default: 736 in bfloat16, 512 in float32, "
+    "of a tile in bfloat16, twice as much in float32. Default: 704 in bfloat16, 512 in float32, "
     "which take 3 GiB.",
     lower_bound=64,
 )

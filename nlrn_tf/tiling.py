@@ -32,7 +32,8 @@ def tile_shape(height: int, width: int, tile_size: int, overlap: int) -> tuple[i
         return height, width
     candidates = _tile_shapes(height, width, tile_size, overlap, STEP)
     candidates = candidates or _tile_shapes(height, width, tile_size, overlap, 1)
-    return min(candidates)[1:]
+    # Of equal ones the narrowest: the attention lays out the keys of whole rows.
+    return min(candidates, key=lambda candidate: (candidate[0], -candidate[1]))[1:]
 
 
 def positions(size: int, length: int, stride: int) -> list[int]:

@@ -71,8 +71,7 @@ def tile_shape(
     columns = _count(width, tf.where(possible, longest, overlap + 1), overlap)
     widths = _side(width, columns, overlap)
     work = tf.where(possible, rows * columns * heights * widths, tf.int64.max)
-    heights = tf.where(work == tf.reduce_min(work), heights, tf.int64.max)
-    best = tf.argmin(heights)  # of the least work the lowest, as min() of the tuples takes
+    best = tf.argmax(tf.where(work == tf.reduce_min(work), heights, -1))  # the narrowest of them
     whole = height * width <= tile_size**2
     return (
         tf.cast(tf.where(whole, height, heights[best]), tf.int32),
