@@ -100,7 +100,8 @@ def test_a_level_chooses_the_model_for_all_images(package, tmp_path):
     write_image(tmp_path / "in" / "a.png", to_uint8(noisy(15)))
     write_image(tmp_path / "in" / "b.png", to_uint8(noisy(50)))
     said = []
-    restore_files(None, [tmp_path / "in"], tmp_path / "out", noise_sigma=40.0, say=said.append)
+    options = {"noise_sigma": 40.0, "precision": "float32", "say": said.append}
+    restore_files(None, [tmp_path / "in"], tmp_path / "out", **options)
     assert said == ["noise level 40: denoise_s50, for 50, is the nearest packaged network"]
     for name in ("a.png", "b.png"):
         expected = nlrn_tf.restore(
@@ -116,7 +117,9 @@ def test_each_image_gets_the_model_for_its_noise(package, tmp_path, monkeypatch)
     said, loaded = [], []
     real = nlrn_tf.packaged.load_model
     monkeypatch.setattr(
-        nlrn_tf.packaged, "load_model", lambda name: loaded.append(name) or real(name)
+        nlrn_tf.packaged,
+        "load_model",
+        lambda name, **options: loaded.append(name) or real(name, **options),
     )
     restore_files(None, [tmp_path / "in"], tmp_path / "out", noise_sigma="auto", say=said.append)
     assert loaded == ["denoise_s15", "denoise_s50"]  # each once
