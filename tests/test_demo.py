@@ -29,7 +29,7 @@ def blur(monkeypatch):
         return cv2.GaussianBlur(images[0, ..., 0], (0, 0), 2)[None, ..., None]
 
     model.config = nlrn_tf.NLRNConfig(task="denoise", noise_sigma=25.0)
-    monkeypatch.setattr(packaged, "load_model", lambda name: model)
+    monkeypatch.setattr(packaged, "load_model", lambda name, precision: model)
 
 
 def test_writes_what_it_scores(blur, image, tmp_path, capsys):

@@ -180,15 +180,17 @@ class _Axis:
         key_codes = ops.equal(ops.arange(self.num_kept)[:, None] % period, remainders)
         blocks = ops.arange(self.num_blocks)[:, None]
         first_key = self.first_key(blocks)
-        keys = first_key + (remainders - first_key) % period  # [blocks, P]
+        # ONNX rounds quotients of negative numbers up, so none is divided here.
+        beyond = (remainders + period - first_key % period) % period
+        keys = first_key + beyond  # [blocks, P]
         query_codes = _penalties(self._is_inside(blocks, keys), dtype)
         query_codes = ops.reshape(query_codes, (self.num_blocks * BLOCK, period))
         return query_codes[: self.length], ops.cast(key_codes, dtype)
 
     def _is_inside(self, block, keys):
         """Which `keys` `[..., K]` the queries of a block `[...]` attend to, `[..., BLOCK, K]`."""
-        start = self._window_start(block * BLOCK + ops.arange(BLOCK))[..., None]
-        keys = keys[..., None, :]
+        start = self._window_start(block * BLOCK + ops.arange(BLOCK))
+        start, keys = ops.expand_dims(start, -1), ops.expand_dims(keys, -2)
         return ops.logical_and(keys >= start, keys < start + self.window)
 
     def _window_start(self, query):
@@ -201,7 +203,7 @@ def _continued(keys, rows, columns):
     """`[B, H, W, D]`, continued at a circular border, as `[B num_kept, num_kept, D]`."""
     for number, axis in ((1, rows), (2, columns)):
         if axis.is_circular:
-            indices = (ops.arange(axis.num_kept) - axis.before) % axis.length
+            indices = (ops.arange(axis.num_kept) + axis.length - axis.before) % axis.length
             keys = ops.take(keys, indices, axis=number)
     return ops.reshape(keys, (-1, columns.num_kept, ops.shape(keys)[-1]))
 
