@@ -17,7 +17,9 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Data sets, one folder each ($NLRN_DATA_DIR, else data/).")
 flags.DEFINE_string("workdir", None, "Folder of the run (runs/<task and level>).")
 flags.DEFINE_string("records_dir", None, "Folder of the TFRecords (<workdir>/records).")
-flags.DEFINE_string("init_weights", None, "Packaged name or .keras file to start from.")
+flags.DEFINE_string(
+    "init_weights", None, "Packaged name or .keras file to start from (empty: random weights)."
+)
 flags.DEFINE_enum("task", "denoise", ["denoise", "sr"], "What to train for.")
 flags.DEFINE_float("noise_sigma", 25.0, "Noise level for denoising, in 8-bit grey levels.")
 flags.DEFINE_list("scales", ["2", "3", "4"], "Factors for super-resolution, mixed in one model.")
@@ -75,7 +77,7 @@ def main(_):
         workdir=workdir,
         data_dir=cli.data_dir(FLAGS.data_dir),
         records_dir=FLAGS.records_dir,
-        init_weights=FLAGS.init_weights,
+        init_weights=FLAGS.init_weights or None,
         on_start=on_start,
     )
     print(weights)

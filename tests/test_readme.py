@@ -21,7 +21,8 @@ from nlrn_tf.manifest import packaged_names
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 SMALL_RUN = (
-    "filters=4 embedding_size=2 window_size=9 num_states=1 patch_size=9 batch_size=2 steps=4"
+    "filters=4 embedding_size=2 window_size=9 num_states=1 patch_size=9 batch_size=2 steps=4 "
+    "init_weights="
 )
 SHORTER = {
     "run_eval.py": ["--max_images=1"],
