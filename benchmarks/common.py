@@ -1,15 +1,21 @@
-"""What the benchmarks share: the machine they ran on, and how they report."""
+"""What the benchmarks share: the machine, processes of their own, and how they report."""
 
+import concurrent.futures
 import datetime
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import platform
+import resource
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import write_text
 
 _WIDTH = 110  # at least, in characters
@@ -26,6 +32,33 @@ def machine() -> dict:
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in _PACKAGES},
     }
+
+
+def in_a_process(described: str, advice: str, function: Callable, *arguments):
+    """`function(*arguments)` in a process of its own, whose peak of memory is that of the call.
+
+    Args:
+      described: what it is, for the message.
+      advice: what to do when memory runs out.
+      function: at the top of a module; it and the rest are pickled.
+
+    Raises:
+      NLRNError: the process was ended from outside, as it is when memory runs out.
+    """
+    # Not a fork: it would have this process's TensorFlow and its memory.
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as process:
+        try:
+            return process.submit(function, *arguments).result()
+        except BrokenProcessPool as error:
+            raise NLRNError(
+                f"{described} was ended from outside; was there too little memory? {advice}"
+            ) from error
+
+
+def peak_mib() -> float:
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def report(

@@ -10,12 +10,9 @@ too, once in float32, as the release does it, and once in `--precision`. The GFL
 products that the result needs: of the attention the q^2 keys of each query.
 """
 
-import multiprocessing
 import os
-import resource
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +45,12 @@ def main(_: list[str]) -> None:
     shapes = [_shape(size) for _, _, size in cases]
     rows = []
     for (protocol, kind, size), shape in zip(cases, shapes, strict=True):
-        found = _in_a_process(_WEIGHTS.value, protocol, kind, shape)
+        found = common.in_a_process(
+            f"the restoration of {size}",
+            "Leave this size out",
+            measure,
+            *(_WEIGHTS.value, protocol, kind, shape),
+        )
         rows.append({"image": size, "protocol": protocol, "precision": kind, **found})
     whole = {row["image"]: row["seconds"] for row in rows if row["protocol"] == "whole"}
     for row in rows:
@@ -91,16 +93,10 @@ def measure(weights: str, protocol: str, kind: str, shape: tuple[int, int]) -> d
         "seconds": seconds,
         "us per pixel": seconds / clean.size * 1e6,
         "GFLOP/s": _flops(model.config, protocol, shape) / seconds / 1e9,
-        "peak MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before,
+        "peak MiB": common.peak_mib() - before,
         "compile s": compiled - start,
         "PSNR": psnr(clean, to_uint8(restored)),
     }
-
-
-def _in_a_process(*case) -> dict:
-    """`measure` in a process of its own, whose peak of memory is that of the case."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(measure, *case).result()
 
 
 def _shape(size: str) -> tuple[int, int]:

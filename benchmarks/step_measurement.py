@@ -4,17 +4,13 @@ A process has one figure for its peak memory, so each version gets its own. No f
 here: several benchmarks use it.
 """
 
-import concurrent.futures
 import dataclasses
-import multiprocessing
-import resource
 import time
-from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
+from benchmarks.common import in_a_process, peak_mib
 from nlrn_tf import cli
-from nlrn_tf.errors import NLRNError
 from nlrn_tf.precision import POLICIES
 
 PROJECT, PLAIN, PLAIN_UNROLLED = "project", "plain", "plain, unrolled"
@@ -92,16 +88,9 @@ def measured(version: str, settings: StepSettings) -> Measurement:
     Raises:
       NLRNError: the process was ended from outside, as it is when memory runs out.
     """
-    # Not a fork: it would have this process's TensorFlow and its memory.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as process:
-        try:
-            return process.submit(_measure, version, settings).result()
-        except BrokenProcessPool as error:
-            raise NLRNError(
-                f"the {version} training step was ended from outside; was there too little memory? "
-                "Try a smaller --batch_size"
-            ) from error
+    return in_a_process(
+        f"the {version} training step", "Try a smaller --batch_size", _measure, version, settings
+    )
 
 
 def _measure(version: str, settings: StepSettings) -> Measurement:
@@ -113,14 +102,14 @@ def _measure(version: str, settings: StepSettings) -> Measurement:
     else:
         step, weights = plain_step(model, settings, unroll=version == PLAIN_UNROLLED)
     batches = [training_batch(settings, number) for number in range(settings.steps)]
-    start_memory = _peak_mib()
+    start_memory = peak_mib()
     seconds, losses = [], []
     for batch in batches:
         start = time.perf_counter()
         loss, _ = step(*batch)
         losses.append(float(loss))  # waits for the step
         seconds.append(time.perf_counter() - start)
-    memory = _peak_mib() - start_memory
+    memory = peak_mib() - start_memory
     return Measurement(seconds[WARM_UP_STEPS:], losses, memory, before, weights())
 
 
@@ -226,7 +215,3 @@ def _distance(one: np.ndarray, other: np.ndarray) -> float:
 
 def _name_of(variable) -> str:
     return variable.path.split("/", 1)[1]  # the first part is the name of the network
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
