@@ -99,13 +99,12 @@ def test_ctrl_c_does_not_wait_for_the_server(tmp_path):
     with serving(stub) as ports:
         command = [sys.executable, SERVING / "client.py", tmp_path / "in.png"]
         command += ["-o", tmp_path / "out.png", f"--server={address(ports, 'rest')}"]
-        process = subprocess.Popen(
-            command,
-            stderr=subprocess.PIPE,
-            text=True,
-            # A shell starts what runs in the background, as these tests may, with SIGINT ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        # What is started inherits an ignored SIGINT, as the tests have in the background of a shell.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert stub.asked.wait(30)
         process.send_signal(signal.SIGINT)
         assert process.wait(15) == 130
