@@ -1,5 +1,6 @@
 # make demo      restores a noisy photograph with the packaged weights
-# make test      runs all tests
+# make test      runs the tests, but for the slow ones
+# make test-slow runs the slow ones
 # make lint      checks style and formatting
 # make picture   makes the picture in the README again
 #
@@ -16,7 +17,7 @@ ifneq ($(wildcard ../shared/reference),)
 export NLRN_REFERENCE_DIR ?= $(CURDIR)/../shared/reference
 endif
 
-.PHONY: demo picture test lint
+.PHONY: demo picture test test-slow lint
 
 demo: $(VENV)/installed-demo
 	$(VENV)/bin/python -m nlrn_tf.demo
@@ -25,7 +26,10 @@ picture: demo
 	cp build/demo/comparison.png docs/demo.png
 
 test: $(VENV)/installed-test
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/installed-test
+	$(VENV)/bin/python -m pytest -m slow
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .
