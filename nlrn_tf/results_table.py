@@ -127,7 +127,7 @@ def _table_number(row: _Row) -> int:
 
 
 def _networks(manifest: dict[str, dict]) -> str:
-    lines = [["weights", "for", "steps", "training", "curve"]]
+    lines = [["weights", "for", "states", "steps", "training", "curve"]]
     for name in sorted(manifest):
         entry = manifest[name]
         config = entry["config"]
@@ -139,6 +139,7 @@ def _networks(manifest: dict[str, dict]) -> str:
             [
                 f"`{name}`",
                 purpose,
+                str(config["num_states"]),
                 f"{entry['steps']:,}",
                 f"{entry['minutes'] / 60:.1f} hours on {'; '.join(machines)}",
                 f"[{entry['curve']}](nlrn_tf/weights/{entry['curve']})",

@@ -26,7 +26,7 @@ def score(dataset, psnr, **settings):
 
 def entry(task, scores, **config):
     return {
-        "config": {"task": task, "noise_sigma": None, "scales": [], **config},
+        "config": {"task": task, "noise_sigma": None, "scales": [], "num_states": 12, **config},
         "steps": 12345,
         "minutes": 90.0,
         "starts": [{"machine": "a computer"}, {"machine": "a computer"}],
@@ -48,7 +48,7 @@ def manifest():
     sr.append(score("Set5", 31.99, scale=2, quantize_lr=True))
     return {
         "denoise_s25": entry("denoise", denoise, noise_sigma=25.0),
-        "sr": entry("sr", sr, scales=[2, 3, 4]),
+        "sr": entry("sr", sr, scales=[2, 3, 4], num_states=4),
     }
 
 
@@ -95,8 +95,8 @@ def test_super_resolution_is_told_apart_by_its_low_resolution_image(manifest):
 def test_the_networks_are_listed(manifest):
     _, _, denoiser, sr = cells(render(manifest))
     assert denoiser[:2] == ["`denoise_s25`", "noise of sigma 25"]
-    assert denoiser[3] == "1.5 hours on a computer"
-    assert sr[1:3] == ["enlarging by 2, 3, 4", "12,345"]
+    assert denoiser[4] == "1.5 hours on a computer"
+    assert sr[1:4] == ["enlarging by 2, 3, 4", "4", "12,345"]
 
 
 def test_the_commands_give_these_scores(manifest, tmp_path):
