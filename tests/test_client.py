@@ -99,7 +99,7 @@ def test_ctrl_c_does_not_wait_for_the_server(tmp_path):
     with serving(stub) as ports:
         command = [sys.executable, SERVING / "client.py", tmp_path / "in.png"]
         command += ["-o", tmp_path / "out.png", f"--server={address(ports, 'rest')}"]
-        # What is started inherits an ignored SIGINT, as the tests have in the background of a shell.
+        # Programs inherit an ignored SIGINT, which the tests have in the background of a shell.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
