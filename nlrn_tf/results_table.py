@@ -198,16 +198,16 @@ def _setting(settings: EvaluationSettings) -> str:
 def _note(settings: EvaluationSettings) -> str:
     count = BENCHMARKS[settings.dataset].count
     note = (
-        f"{_images(settings)}: {', '.join(settings.images)}. "
-        f"The paper's figures are over all {count}, so they do not compare directly."
+        f"{_images(settings)} (the paper has figures of all {count} only): "
+        f"{', '.join(settings.images)}."
     )
     return "\n".join(textwrap.wrap(note, _WIDTH)) + "\n"
 
 
 def _paper_cell(settings: EvaluationSettings, method: str) -> str:
-    """Empty for a low-resolution image of 8 bits: the paper's is not rounded."""
+    """Empty where the figure would not compare: it is of all images, from an LR not rounded."""
     _, figures = paper_figures(settings.dataset, settings.task, settings.setting) or (0, {})
-    return "" if settings.quantize_lr else _cell(figures.get(method))
+    return "" if settings.quantize_lr or settings.images else _cell(figures.get(method))
 
 
 def _cell(scores: dict | None, prefix: str = "") -> str:
