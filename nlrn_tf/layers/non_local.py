@@ -7,8 +7,11 @@ import keras
 from keras import ops
 
 from nlrn_tf.config import NLRNConfig
+from nlrn_tf.layers.correlation import compressed
 from nlrn_tf.layers.statewise import StatewiseConv
 from nlrn_tf.layers.window_attention import attend, windowed_attention
+
+LOW_PRECISION = ("bfloat16", "float16")
 
 
 @keras.saving.register_keras_serializable("nlrn_tf")
@@ -23,8 +26,9 @@ class NonLocal(keras.layers.Layer):
     - dense, when the image fits in the window: the summed logits, float32 `[B, H W, H W]`;
     - windowed: the queries and keys of the states so far, since a sum of products is the product
       of the concatenated factors; that is 2 T L numbers for a pixel instead of q^2. An unrolled
-      network lists them; a loop, whose shapes are fixed, keeps `[B, H, W, T, L]` with zeros for
-      the states to come;
+      network lists them, and in low precision keeps 2 x 2 L numbers for a pixel that give the same
+      to rounding (`correlation.py`); a loop, whose shapes are fixed, keeps `[B, H, W, T, L]` with
+      zeros for the states to come;
     - without propagation: nothing.
     """
 
@@ -51,7 +55,7 @@ class NonLocal(keras.layers.Layer):
             if layer is not None:
                 layer.build(input_shape)
 
-    def call(self, features, correlation, state=0):
+    def call(self, features, correlation, state=0, training=False):
         """One state.
 
         Args:
@@ -72,6 +76,8 @@ class NonLocal(keras.layers.Layer):
             attended, correlation = self._attend_in_windows(
                 queries, keys, values, correlation, state
             )
+            if not training:
+                correlation = self._compressed(correlation)
         attended = ops.cast(attended, "float32") + _apply(self.g, origin, state)
         return features + ops.cast(attended, features.dtype), correlation
 
@@ -115,6 +121,17 @@ class NonLocal(keras.layers.Layer):
             normalization=self._normalization,
         )
         return attended, correlation
+
+    def _compressed(self, correlation):
+        """Where it is rounded anyway, the correlation in no more channels than two states have."""
+        rank = 2 * self._inner_size()
+        if self.compute_dtype not in LOW_PRECISION or not self.config.unroll or not correlation:
+            return correlation
+        queries, keys = correlation
+        if sum(x.shape[-1] for x in queries) <= rank:
+            return correlation
+        queries, keys = compressed(queries, keys, rank)
+        return (queries,), (keys,)
 
     def _store(self, queries, keys, correlation, state):
         # Added and not written in place, which has no gradient on TensorFlow.

@@ -72,7 +72,7 @@ class Recurrent(keras.layers.Layer):
     def _step(self, number, state, first_state, correlation, training):
         features, used_non_local = self.norm_non_local(state, state=number, training=training)
         features = ops.relu(features)
-        features, correlation = self._apply_non_local(number, features, correlation)
+        features, correlation = self._apply_non_local(number, features, correlation, training)
         features, used_a = self.norm_a(features, state=number, training=training)
         features = self.conv_a(features, state=number)
         features, used_b = self.norm_b(features, state=number, training=training)
@@ -80,21 +80,18 @@ class Recurrent(keras.layers.Layer):
         state = ops.cast(features, first_state.dtype) + first_state
         return state, correlation, (used_non_local, used_a, used_b)
 
-    def _apply_non_local(self, number, features, correlation):
+    def _apply_non_local(self, number, features, correlation, training):
+        def with_module():
+            return self.non_local(features, correlation, state=number, training=training)
+
         every = self.config.non_local_every
         if every == 1:
-            return self.non_local(features, correlation, state=number)
+            return with_module()
         if every == 0:
             return features, correlation
         if isinstance(number, int):
-            if number % every:
-                return features, correlation
-            return self.non_local(features, correlation, state=number)
-        return ops.cond(
-            ops.equal(number % every, 0),
-            lambda: self.non_local(features, correlation, state=number),
-            lambda: (features, correlation),
-        )
+            return (features, correlation) if number % every else with_module()
+        return ops.cond(ops.equal(number % every, 0), with_module, lambda: (features, correlation))
 
     def _update_norms(self, statistics):
         norms = (self.norm_non_local, self.norm_a, self.norm_b)
