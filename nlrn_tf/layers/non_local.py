@@ -8,6 +8,7 @@ from keras import ops
 
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.layers.correlation import compressed
+from nlrn_tf.layers.dense_attention import accumulating_attention
 from nlrn_tf.layers.statewise import StatewiseConv
 from nlrn_tf.layers.window_attention import attend, windowed_attention
 
@@ -71,7 +72,9 @@ class NonLocal(keras.layers.Layer):
         queries, keys = self._embed(features, centred, origin, state)
         values = self.g.linear(centred, state)
         if self._is_dense(features):
-            attended, correlation = self._attend_densely(queries, keys, values, correlation)
+            attended, correlation = self._attend_densely(
+                queries, keys, values, correlation, training
+            )
         else:
             attended, correlation = self._attend_in_windows(
                 queries, keys, values, correlation, state
@@ -81,9 +84,9 @@ class NonLocal(keras.layers.Layer):
         attended = ops.cast(attended, "float32") + _apply(self.g, origin, state)
         return features + ops.cast(attended, features.dtype), correlation
 
-    def initial_correlation(self, features):
+    def initial_correlation(self, features, training=False):
         """The correlation before the first state, for `features` `[B, H, W, C]`."""
-        if not self.config.correlation_propagation:
+        if not self.config.correlation_propagation or self._accumulates(training):
             return ()
         batch, height, width, _ = ops.shape(features)
         if self._is_dense(features):
@@ -93,15 +96,25 @@ class NonLocal(keras.layers.Layer):
         embeddings = (batch, height, width, self.config.num_states, self._inner_size())
         return tuple(ops.zeros(embeddings, self.compute_dtype) for _ in ("queries", "keys"))
 
-    def _attend_densely(self, queries, keys, values, correlation):
+    def _attend_densely(self, queries, keys, values, correlation, training):
         batch, height, width, size = ops.shape(queries)
         queries = ops.reshape(queries, (batch, height * width, size))
         keys = ops.reshape(keys, (batch, height * width, size))
+        if self._accumulates(training):
+            channels = values.shape[-1]
+            values = ops.reshape(values, (batch, height * width, channels))
+            attended, correlation = accumulating_attention(correlation, queries, keys, values)
+            return ops.reshape(attended, (batch, height, width, channels)), correlation
         logits = ops.cast(ops.matmul(queries, ops.transpose(keys, (0, 2, 1))), "float32")
         if self.config.correlation_propagation:
             logits = correlation[0] + logits
             correlation = (logits,)
         return attend(logits, values, (height, width), self._normalization), correlation
+
+    def _accumulates(self, training):
+        """Whether `accumulating_attention` is used where the image fits in the window."""
+        propagates = self.config.unroll and self.config.correlation_propagation
+        return training and propagates and self._normalization == "softmax"
 
     def _attend_in_windows(self, queries, keys, values, correlation, state):
         if self.config.correlation_propagation and self.config.unroll:

@@ -45,7 +45,9 @@ class Recurrent(keras.layers.Layer):
     def call(self, first_state, training=False):
         """`[B, H, W, C]` to the last state, of the same shape."""
         num_states = self.config.num_states
-        correlation = self.non_local.initial_correlation(first_state) if self.non_local else ()
+        correlation = ()
+        if self.non_local:
+            correlation = self.non_local.initial_correlation(first_state, training)
         statistics = tuple(
             ops.zeros((num_states, 2, self.config.filters), "float32") if training else ()
             for _ in range(3)
