@@ -1,4 +1,4 @@
-"""Dense attention by the summed correlation, for training: few passes over the logits.
+"""Attention of each pixel to all others.
 
 `B` batch, `N` pixels, `L` embedding size, `M` channels of the values. The N^2 logits of an image
 are far larger than all else, and a training step waits for the passes over them.
@@ -8,6 +8,17 @@ import functools
 
 import keras
 from keras import ops
+
+from nlrn_tf.layers.window_attention import softmax
+
+
+def attend(logits, values, normalization="softmax"):
+    """Weighs `values` `[B, N, M]` by `logits` `[B, N, N]`; gives `[B, N, M]`, dtype of `values`."""
+    if normalization == "softmax":
+        weights = softmax(logits)
+    else:
+        weights = logits / ops.cast(ops.shape(logits)[-1], logits.dtype)
+    return ops.matmul(ops.cast(weights, values.dtype), values)
 
 
 def accumulating_attention(correlation, queries, keys, values):
@@ -40,8 +51,8 @@ def accumulating_attention(correlation, queries, keys, values):
 
 @ops.custom_gradient
 def _weigh(logits, weights_before, queries, keys, values):
-    is_first = not weights_before.shape
-    weights = ops.cast(ops.softmax(logits, axis=-1), values.dtype)
+    is_first = len(weights_before.shape) == 0
+    weights = ops.cast(softmax(logits), values.dtype)
     attended = ops.matmul(weights, values)
 
     def gradient(*upstream):

@@ -8,9 +8,9 @@ from keras import ops
 
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.layers.correlation import compressed
-from nlrn_tf.layers.dense_attention import accumulating_attention
+from nlrn_tf.layers.dense_attention import accumulating_attention, attend
 from nlrn_tf.layers.statewise import StatewiseConv
-from nlrn_tf.layers.window_attention import attend, windowed_attention
+from nlrn_tf.layers.window_attention import windowed_attention
 
 LOW_PRECISION = ("bfloat16", "float16")
 
@@ -97,19 +97,20 @@ class NonLocal(keras.layers.Layer):
         return tuple(ops.zeros(embeddings, self.compute_dtype) for _ in ("queries", "keys"))
 
     def _attend_densely(self, queries, keys, values, correlation, training):
-        batch, height, width, size = ops.shape(queries)
-        queries = ops.reshape(queries, (batch, height * width, size))
-        keys = ops.reshape(keys, (batch, height * width, size))
+        batch, height, width, channels = ops.shape(values)
+        queries, keys, values = (
+            ops.reshape(x, (batch, height * width, ops.shape(x)[-1]))
+            for x in (queries, keys, values)
+        )
         if self._accumulates(training):
-            channels = values.shape[-1]
-            values = ops.reshape(values, (batch, height * width, channels))
             attended, correlation = accumulating_attention(correlation, queries, keys, values)
-            return ops.reshape(attended, (batch, height, width, channels)), correlation
-        logits = ops.cast(ops.matmul(queries, ops.transpose(keys, (0, 2, 1))), "float32")
-        if self.config.correlation_propagation:
-            logits = correlation[0] + logits
-            correlation = (logits,)
-        return attend(logits, values, (height, width), self._normalization), correlation
+        else:
+            logits = ops.cast(ops.matmul(queries, ops.transpose(keys, (0, 2, 1))), "float32")
+            if self.config.correlation_propagation:
+                logits = correlation[0] + logits
+                correlation = (logits,)
+            attended = attend(logits, values, self._normalization)
+        return ops.reshape(attended, (batch, height, width, channels)), correlation
 
     def _accumulates(self, training):
         """Whether `accumulating_attention` is used where the image fits in the window."""

@@ -50,39 +50,9 @@ def windowed_attention_reference(
     window_keys = ops.take(_flatten_pixels(keys), windows, axis=1)  # [B, H W, q^2, D]
     window_values = ops.take(_flatten_pixels(values), windows, axis=1)
     logits = ops.sum(_flatten_pixels(queries)[:, :, None] * window_keys, axis=-1)
-    weights = _softmax(logits) if normalization == "softmax" else logits / len(windows[0])
+    weights = softmax(logits) if normalization == "softmax" else logits / len(windows[0])
     attended = ops.sum(weights[..., None] * window_values, axis=2)
     return ops.reshape(attended, ops.shape(values))
-
-
-def dense_attention(queries, keys, values, *, normalization="softmax"):
-    """Attention of each query to all keys.
-
-    Args:
-      queries: `[B, H, W, D]`.
-      keys: `[B, H', W', D]`.
-      values: `[B, H', W', M]`.
-      normalization: "softmax" or "mean".
-
-    Returns:
-      `[B, H, W, M]`, dtype of `values`.
-    """
-    logits = ops.matmul(
-        _flatten_pixels(queries), ops.transpose(_flatten_pixels(keys), (0, 2, 1))
-    )  # [B, H W, H' W']
-    return attend(logits, values, (ops.shape(queries)[1], ops.shape(queries)[2]), normalization)
-
-
-def attend(logits, values, size, normalization="softmax"):
-    """Weighs `values` `[B, H', W', M]` by `logits` `[B, H W, H' W']`; gives `[B, *size, M]`."""
-    channels = values.shape[-1]
-    values = _flatten_pixels(values)
-    if normalization == "softmax":
-        weights = _softmax(logits)
-    else:
-        weights = logits / ops.cast(ops.shape(logits)[-1], logits.dtype)
-    attended = ops.matmul(ops.cast(weights, values.dtype), values)
-    return ops.reshape(attended, (-1, *size, channels))
 
 
 def windowed_attention(
@@ -126,7 +96,7 @@ def windowed_attention(
                 _columns(strip_queries, block * BLOCK, BLOCK), ops.transpose(block_keys)
             )  # [BLOCK^2, K]
             if is_softmax:
-                weights = _softmax(logits)
+                weights = softmax(logits)
             else:
                 weights = _mean_weights(logits, columns.mask_of(block), row_mask)
             return ops.matmul(ops.cast(weights, block_values.dtype), block_values)
@@ -256,7 +226,8 @@ def _listed(features):
     return features if isinstance(features, (list, tuple)) else [features]
 
 
-def _softmax(logits):
+def softmax(logits):
+    """Over the last axis."""
     # Keras warns of an axis of size 1, which a single pixel has.
     return ops.ones_like(logits) if logits.shape[-1] == 1 else ops.softmax(logits, axis=-1)
 
