@@ -3,10 +3,11 @@
   python benchmarks/attention.py
   python benchmarks/attention.py --size=512 --precisions=bfloat16 --json=attention.json
 
-A row is the attention of one state, with the correlation of so many states. The GFLOP/s count
-2 N q^2 (L + C): the products of one state's queries with the q^2 keys of their windows, and those
-of the weights with the values. What else is computed, the products with the keys of the states
-before and with keys outside the windows, counts as time only. "share" is the part of the rate of
+A row is the attention of one state, with the correlation of so many states, kept in low precision
+as the network keeps it. The GFLOP/s count 2 N q^2 (L + C): the products of one state's queries with
+the q^2 keys of their windows, and those of the weights with the values. What else is computed, the
+products with the keys of the states before and with keys outside the windows, and the choice of the
+channels that are kept, counts as time only. "share" is the part of the rate of
 a product of two 2048 x 2048 matrices of the same dtype, measured before and after.
 """
 
@@ -60,7 +61,11 @@ def main(_: list[str]) -> None:
 def _attention_seconds(states: int, dtype: str) -> float:
     import tensorflow as tf
 
+    from nlrn_tf.layers.correlation import compressed
+    from nlrn_tf.layers.non_local import KEPT_STATES, LOW_PRECISION
     from nlrn_tf.layers.window_attention import windowed_attention
+
+    is_compressed = dtype in LOW_PRECISION and states > KEPT_STATES
 
     def features(channels):
         shape = (1, _SIZE.value, _SIZE.value, channels)
@@ -68,9 +73,13 @@ def _attention_seconds(states: int, dtype: str) -> float:
 
     @tf.function(autograph=False)
     def attend(queries, keys, values):
-        return windowed_attention(queries, keys, values, window_size=_WINDOW.value)
+        attended = windowed_attention(queries, keys, values, window_size=_WINDOW.value)
+        if is_compressed:
+            return attended, compressed(queries, keys, KEPT_STATES * EMBEDDING)
+        return attended
 
-    queries, keys = ([features(EMBEDDING) for _ in range(states)] for _ in range(2))
+    past = KEPT_STATES if is_compressed else states - 1
+    queries, keys = ([features(EMBEDDING) for _ in range(past + 1)] for _ in range(2))
     return _seconds(attend, queries, keys, features(CHANNELS))
 
 
@@ -85,10 +94,12 @@ def _matrix_rate(dtype: str) -> float:
 
 def _seconds(function, *arguments) -> float:
     """The median time of a call, after a first one."""
+    import tensorflow as tf
+
     taken = []
     for _ in range(1 + _REPEATS.value):
         start = time.perf_counter()
-        function(*arguments).numpy()
+        tf.nest.map_structure(lambda x: x.numpy(), function(*arguments))
         taken.append(time.perf_counter() - start)
     return statistics.median(taken[1:])
 

@@ -22,17 +22,24 @@ flags.DEFINE_string("name", None, "Name of the packaged network, such as denoise
 flags.DEFINE_string(
     "workdir", None, "Folder of the training run. Left out, the packaged weights get more scores."
 )
+flags.DEFINE_bool(
+    "continues",
+    False,
+    "The run started from the packaged weights of this name: its curve goes on from theirs.",
+)
 flags.DEFINE_list("scores", [], "Files that run_eval.py --json wrote for its weights.")
 
 
 def main(_):
     if FLAGS.name is None or not (FLAGS.workdir or FLAGS.scores):
         raise flags.Error("give --name, and --workdir or --scores")
+    if FLAGS.continues and not FLAGS.workdir:
+        raise flags.Error("--continues: give the --workdir of the run that went on")
     cli.start_tensorflow()
     from nlrn_tf.packaging import add_scores, package_weights
 
     if FLAGS.workdir:
-        entry = package_weights(FLAGS.name, FLAGS.workdir, FLAGS.scores)
+        entry = package_weights(FLAGS.name, FLAGS.workdir, FLAGS.scores, continues=FLAGS.continues)
     else:
         entry = add_scores(FLAGS.name, FLAGS.scores)
     print(f"{FLAGS.name}: {entry['steps']} steps, {entry['minutes']} minutes, {entry['sha256']}")

@@ -2,18 +2,19 @@
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from nlrn_tf.data.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation_scores import MEASURES, read_results
-from nlrn_tf.files import atomic_path, write_text
+from nlrn_tf.files import write_bytes, write_text
 from nlrn_tf.manifest import WEIGHTS_DIR, sha256
 from nlrn_tf.packaged import load_model, save_model
 from nlrn_tf.training.checkpoint import latest_checkpoint
-from nlrn_tf.training.curve import read_curve
+from nlrn_tf.training.curve import COLUMNS, read_curve
 from nlrn_tf.training.history import read_history
 
 # The means of a file of scores, kept beside the settings; and the quickest images, for a check.
@@ -27,6 +28,8 @@ def package_weights(
     workdir: str | os.PathLike,
     scores: Sequence[str | os.PathLike],
     weights_dir: str | os.PathLike = WEIGHTS_DIR,
+    *,
+    continues: bool = False,
 ) -> dict:
     """Copies the weights of a run into the package and writes their entry in the manifest.
 
@@ -36,6 +39,8 @@ def package_weights(
         validation its `weights.keras`.
       scores: files that `run_eval.py --json` wrote for these weights.
       weights_dir: of the package.
+      continues: the run started from the packaged weights of this name: steps, minutes, starts
+        and curve go on from theirs.
 
     Returns:
       The entry: sha256 of the packaged file and of that of the run, configuration, steps and
@@ -44,7 +49,8 @@ def package_weights(
 
     Raises:
       NLRNError: the run has no checkpoint, a file of scores cannot be read or is of other weights,
-        or a file cannot be written.
+        a file cannot be written, or there is nothing packaged to continue, or the run is already
+        part of it.
     """
     workdir, weights_dir = Path(workdir), Path(weights_dir)
     checkpoint = latest_checkpoint(workdir / "checkpoints")
@@ -53,29 +59,55 @@ def package_weights(
     best = workdir / "best.keras"
     source = best if best.exists() else workdir / "weights.keras"
     entries = _merged([], scores, {sha256(source)})
+    starts = read_history(workdir)
+    before = _entry_before(name, starts, weights_dir) if continues else {"steps": 0, "minutes": 0}
     model = load_model(source, unroll=False)
     weights = weights_dir / f"{name}.keras"
     save_model(model, weights)
     curve = weights_dir / f"{name}_curve.csv"
-    with atomic_path(curve) as temporary:
-        shutil.copyfile(workdir / "curve.csv", temporary)
     steps, minutes = checkpoint.step, checkpoint.minutes
     if source == best:
-        steps, minutes = _extent_of_best(curve)
+        steps, minutes = _extent_of_best(workdir / "curve.csv")
+    if continues:
+        write_text(curve, _joined_curves(curve, before, workdir / "curve.csv"))
+    else:
+        write_bytes(curve, (workdir / "curve.csv").read_bytes())
     entry = {
         "sha256": sha256(weights),
         "run_sha256": sha256(source),
         "config": model.config.to_dict(),
         "parameters": model.count_params(),
-        "steps": steps,
-        "minutes": round(minutes, 1),
+        "steps": before["steps"] + steps,
+        "minutes": round(before["minutes"] + minutes, 1),
         "best_validation_psnr": checkpoint.best,
         "training": {key: value for key, value in checkpoint.config.items() if value},
-        "starts": read_history(workdir),
+        "starts": [*before.get("starts", []), *starts],
         "curve": curve.name,
         "scores": entries,
     }
     return _write_entry(weights_dir, name, entry)
+
+
+def _entry_before(name: str, starts: list[dict], weights_dir: Path) -> dict:
+    """The entry of the weights that a run went on from."""
+    before = _packaged_entry(name, weights_dir)
+    if any(start in before["starts"] for start in starts):
+        raise NLRNError(
+            f"--name={name}: this run is in its history already; to package it anew, take the "
+            "manifest and the curve from before"
+        )
+    return before
+
+
+def _joined_curves(packaged: Path, before: dict, run: Path) -> str:
+    """The packaged curve up to the weights that were packaged, then that of the run, as CSV."""
+    old, new = read_curve(packaged), read_curve(run)
+    kept = old["step"] <= before["steps"]
+    new["step"] += before["steps"]
+    new["minutes"] += before["minutes"]
+    columns = [np.concatenate([old[name][kept], new[name]]) for name in COLUMNS]
+    rows = [",".join(f"{value:.10g}" for value in row) for row in zip(*columns, strict=True)]
+    return "\n".join([",".join(COLUMNS), *rows, ""])
 
 
 def _extent_of_best(curve: Path) -> tuple[int, float]:
@@ -103,9 +135,7 @@ def add_scores(
     Raises:
       NLRNError: it is not packaged, or a file of scores cannot be read or is of other weights.
     """
-    entry = _manifest(weights_dir).get(name)
-    if entry is None:
-        raise NLRNError(f"--name={name}: is not packaged yet; give the --workdir of its run")
+    entry = _packaged_entry(name, weights_dir)
     known = {entry[key] for key in ("sha256", "run_sha256") if key in entry}
     merged = _merged(entry["scores"], scores, known)
     return _write_entry(Path(weights_dir), name, {**entry, "scores": merged})
@@ -160,6 +190,13 @@ def _identity(entry: dict) -> str:
     """An entry without its results."""
     left_out = {*KEPT_MEANS, "images"}
     return json.dumps({k: v for k, v in entry.items() if k not in left_out}, sort_keys=True)
+
+
+def _packaged_entry(name: str, weights_dir: str | os.PathLike) -> dict:
+    entry = _manifest(weights_dir).get(name)
+    if entry is None:
+        raise NLRNError(f"--name={name}: is not packaged yet; give the --workdir of its run")
+    return entry
 
 
 def _manifest(weights_dir: str | os.PathLike) -> dict:

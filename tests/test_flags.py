@@ -14,7 +14,7 @@ from nlrn_tf.training import trainer
 from nlrn_tf.training.settings import TrainingConfig
 
 FLAGS = Path(__file__).resolve().parents[1] / "flags"
-NAMES = ("denoise_s15", "denoise_s25", "denoise_s50", "sr", "smoke")
+NAMES = ("denoise_s15", "denoise_s25", "denoise_s25_more", "denoise_s50", "sr", "smoke")
 
 
 @pytest.fixture
@@ -66,6 +66,11 @@ def test_the_denoisers_differ_in_their_noise_and_their_schedule_only(configs):
         }
         config = dataclasses.replace(configs[name], noise_sigma=25.0, **schedule)
         assert (configs[name].noise_sigma, config) == (sigma, configs["denoise_s25"])
+
+
+def test_more_training_has_another_schedule_only(configs):
+    more = dataclasses.replace(configs["denoise_s25_more"], seed=0, max_minutes=25.0)
+    assert dataclasses.replace(more, noise_sigma=15.0) == configs["denoise_s15"]
 
 
 def test_super_resolution_is_that_of_the_paper(configs):

@@ -50,6 +50,31 @@ def test_the_weights_that_validation_chose_are_packaged(run, tmp_path):
         np.testing.assert_array_equal(weight, expected)
 
 
+def test_a_run_that_went_on_from_packaged_weights(run, tmp_path):
+    folder = tmp_path / "package"
+    header = ",".join(COLUMNS)
+    first = ["3,1,3,0.01,50,27,28.1", "5,1.5,3,0.01,49,27,28.3", "8,2,3,0.01,49,27,28.2"]
+    (run / "curve.csv").write_text("\n".join([header, *first, ""]))
+    with pytest.raises(NLRNError, match="not packaged"):
+        package_weights("denoise_s25", run, [], folder, continues=True)
+    package_weights("denoise_s25", run, [], folder)
+    with pytest.raises(NLRNError, match="in its history already"):
+        package_weights("denoise_s25", run, [], folder, continues=True)
+    (run / "history.json").unlink()
+    record_start(run, ["run_train.py", "--init_weights=denoise_s25"])
+    (run / "curve.csv").write_text(f"{header}\n5,1.5,3,0.002,48,nan,28.4\n")
+    entry = package_weights("denoise_s25", run, [], folder, continues=True)
+    assert (entry["steps"], entry["minutes"]) == (10, 3.0)
+    commands = [start["command"] for start in entry["starts"]]
+    assert commands == [
+        "python run_train.py '--flagfile=my flags.cfg'",
+        "python run_train.py --init_weights=denoise_s25",
+    ]
+    joined = (folder / "denoise_s25_curve.csv").read_text().splitlines()
+    # What the first run did after its best weights is not part of what led to the new ones.
+    assert joined == [header, *first[:2], "10,3,3,0.002,48,nan,28.4"]
+
+
 def scores_of(weights, path, dataset="Set12", images=12, **settings):
     """A file of scores as run_eval.py writes it, of a made-up restoration."""
     sigma = settings.pop("noise_sigma", 25)

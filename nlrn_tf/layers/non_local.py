@@ -14,6 +14,9 @@ from nlrn_tf.layers.window_attention import windowed_attention
 
 LOW_PRECISION = ("bfloat16", "float16")
 
+# In low precision the correlation of the past states is kept in the channels of so many.
+KEPT_STATES = 2
+
 
 @keras.saving.register_keras_serializable("nlrn_tf")
 class NonLocal(keras.layers.Layer):
@@ -27,8 +30,8 @@ class NonLocal(keras.layers.Layer):
     - dense, when the image fits in the window: the summed logits, float32 `[B, H W, H W]`;
     - windowed: the queries and keys of the states so far, since a sum of products is the product
       of the concatenated factors; that is 2 T L numbers for a pixel instead of q^2. An unrolled
-      network lists them, and in low precision keeps 2 x 2 L numbers for a pixel that give the same
-      to rounding (`correlation.py`); a loop, whose shapes are fixed, keeps `[B, H, W, T, L]` with
+      network lists them, and in low precision keeps few channels that nearly give the same products
+      (`correlation.py`); a loop, whose shapes are fixed, keeps `[B, H, W, T, L]` with
       zeros for the states to come;
     - without propagation: nothing.
     """
@@ -137,8 +140,8 @@ class NonLocal(keras.layers.Layer):
         return attended, correlation
 
     def _compressed(self, correlation):
-        """Where it is rounded anyway, the correlation in no more channels than two states have."""
-        rank = 2 * self._inner_size()
+        """The correlation in the channels of `KEPT_STATES` where it is rounded anyway."""
+        rank = KEPT_STATES * self._inner_size()
         if self.compute_dtype not in LOW_PRECISION or not self.config.unroll or not correlation:
             return correlation
         queries, keys = correlation

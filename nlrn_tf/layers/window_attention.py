@@ -12,6 +12,8 @@ the logits over the window (paper equation 5), "mean" by the logits divided by t
 import keras
 from keras import ops
 
+from nlrn_tf.layers.window_mask import key_codes, query_codes, zone_size
+
 # Queries are taken in blocks of BLOCK x BLOCK. A block needs the (BLOCK + q - 1)^2 keys around it,
 # of which each query uses q^2: a larger block wastes products, a smaller one is inefficient.
 BLOCK = 16
@@ -19,9 +21,6 @@ BLOCK = 16
 # So many blocks are worked on at once on TensorFlow: one keeps the cores busy where the other has
 # nothing to share between them.
 BLOCKS_AT_ONCE = 2
-
-# Added to the logit of a key outside the window; exp() of it is 0 in every dtype.
-MASKED = {"float32": -1e30, "bfloat16": -1e30, "float16": -3e4, "float64": -1e30}
 
 
 def windowed_attention_reference(
@@ -75,17 +74,20 @@ def windowed_attention(
     keys = [_continued(x, rows, columns) for x in _listed(keys)]
     values = _continued(values, rows, columns)
     is_softmax = normalization == "softmax"
-    column_codes = columns.codes(queries[0].dtype) if is_softmax else None
+    dtype = queries[0].dtype
+    column_codes = columns.shared_codes(dtype) if is_softmax else None
 
     def attend_strip(number):
         image, strip = number // rows.num_blocks, number % rows.num_blocks
-        row_mask = rows.mask_of(strip)
         first_key = image * rows.num_kept + rows.first_key(strip)
-        query_codes, key_codes = _strip_codes(column_codes, row_mask) if is_softmax else ((), ())
+        codes_of_queries, codes_of_keys = (), ()
+        if is_softmax:
+            row_codes = rows.block_codes(strip, dtype)
+            codes_of_queries, codes_of_keys = _strip_codes(column_codes, row_codes)
         pixel_rows = image * height + ops.minimum(strip * BLOCK + ops.arange(BLOCK), height - 1)
-        strip_queries = _strip([ops.take(x, pixel_rows, axis=0) for x in queries], query_codes)
+        strip_queries = _strip([ops.take(x, pixel_rows, axis=0) for x in queries], codes_of_queries)
         strip_queries = ops.pad(strip_queries, ((0, columns.num_missing), (0, 0), (0, 0)))
-        strip_keys = _strip(_rows(keys, first_key, rows.num_keys), key_codes)
+        strip_keys = _strip(_rows(keys, first_key, rows.num_keys), codes_of_keys)
         strip_values = _strip(_rows([values], first_key, rows.num_keys))
 
         def attend_block(block):
@@ -98,7 +100,7 @@ def windowed_attention(
             if is_softmax:
                 weights = softmax(logits)
             else:
-                weights = _mean_weights(logits, columns.mask_of(block), row_mask)
+                weights = _mean_weights(logits, columns.mask_of(block), rows.mask_of(strip))
             return ops.matmul(ops.cast(weights, block_values.dtype), block_values)
 
         return _map(attend_block, columns.num_blocks, values.dtype, at_once=BLOCKS_AT_ONCE)
@@ -137,25 +139,50 @@ class _Axis:
         """True `[BLOCK, num_keys]` where a query of the block has the key in its window."""
         return self._is_inside(block, self.first_key(block) + ops.arange(self.num_keys))
 
-    def codes(self, dtype):
-        """Codes of the queries, `[length, P]`, and of the keys, `[num_kept, P]`.
+    def shared_codes(self, dtype):
+        """Codes of the queries, `[length, P]`, and of the keys, `[num_kept, P]`, for any block.
 
-        Their product is 0 where the key is in the window of the query and prohibitive for the
-        other keys of the block. The code of a key is one at its index modulo P; a query has there
-        the cost of the one key of its block with this remainder. P is at least `num_keys` and a
-        multiple of BLOCK, which keeps the keys of a block aligned in memory.
+        Zones take turns at the channels, of which there are enough for all zones of a block.
         """
-        period = (self.num_keys + BLOCK - 1) // BLOCK * BLOCK
-        remainders = ops.arange(period)
-        key_codes = ops.equal(ops.arange(self.num_kept)[:, None] % period, remainders)
+        size = zone_size(dtype)
+        count = (self.num_keys + size - 2) // size + 1
+        turns = ops.arange(count)
         blocks = ops.arange(self.num_blocks)[:, None]
-        first_key = self.first_key(blocks)
+        first_zone = self.first_key(blocks) // size
         # ONNX rounds quotients of negative numbers up, so none is divided here.
-        beyond = (remainders + period - first_key % period) % period
-        keys = first_key + beyond  # [blocks, P]
-        query_codes = _penalties(self._is_inside(blocks, keys), dtype)
-        query_codes = ops.reshape(query_codes, (self.num_blocks * BLOCK, period))
-        return query_codes[: self.length], ops.cast(key_codes, dtype)
+        zones = first_zone + (turns + count - first_zone % count) % count
+        queries = self._query_codes(blocks, zones * size, zones * size, dtype)
+        queries = ops.reshape(queries, (self.num_blocks * BLOCK, 2 * count))[: self.length]
+        keys = ops.arange(self.num_kept)[:, None]
+        is_in_zone = ops.equal(keys // size % count, turns)
+        offsets = keys % size
+        left = key_codes(size - 1 - offsets, is_in_zone, dtype)
+        return queries, ops.concatenate([left, key_codes(offsets, is_in_zone, dtype)], axis=-1)
+
+    def block_codes(self, block, dtype):
+        """Codes of the queries of a block, `[BLOCK, P]`, and of its keys, `[num_keys, P]`.
+
+        Only keys at the ends, which are not in all windows, are in zones.
+        """
+        size = zone_size(dtype)
+        num_outside = self.num_keys - self.window
+        zones = ops.arange((num_outside + size - 1) // size) * size
+        queries = self._query_codes(
+            block, self.first_key(block) + zones, self.first_key(block) + self.window + zones, dtype
+        )
+        offsets = ops.arange(self.num_keys)[:, None] - zones
+        codes = []
+        for outward in (size - 1 - offsets, offsets - self.window):
+            is_in_zone = ops.logical_and(outward >= 0, outward < size)
+            codes.append(key_codes(outward, is_in_zone, dtype))
+        return queries, ops.concatenate(codes, axis=-1)
+
+    def _query_codes(self, block, left_zones, right_zones, dtype):
+        """`[..., BLOCK, P]` for zones `[..., Z]` given by their lowest keys."""
+        start = self._window_start(block * BLOCK + ops.arange(BLOCK))[..., None]
+        left = left_zones[..., None, :] + zone_size(dtype) - start
+        right = start + self.window - right_zones[..., None, :]
+        return ops.concatenate([query_codes(left, dtype), query_codes(right, dtype)], axis=-1)
 
     def _is_inside(self, block, keys):
         """Which `keys` `[..., K]` the queries of a block `[...]` attend to, `[..., BLOCK, K]`."""
@@ -178,22 +205,14 @@ def _continued(keys, rows, columns):
     return ops.reshape(keys, (-1, columns.num_kept, ops.shape(keys)[-1]))
 
 
-def _strip_codes(column_codes, row_mask):
-    """Further channels for the queries and the keys of a strip that add the mask to their product.
-
-    That saves a pass over the logits, which are far larger than everything else.
-    """
-    query_codes, key_codes = column_codes
-    dtype = query_codes.dtype
-    one_hot = ops.eye(BLOCK, dtype=dtype)
-    penalties = ops.transpose(_penalties(row_mask, dtype))
-    return (query_codes[None], one_hot[:, None]), (key_codes[None], penalties[:, None])
-
-
-def _penalties(mask, dtype):
-    """0 where `mask` is true, elsewhere what takes a logit out of the softmax."""
-    masked = MASKED[keras.backend.standardize_dtype(dtype)]
-    return masked * ops.cast(ops.logical_not(mask), dtype)
+def _strip_codes(column_codes, row_codes):
+    """The codes of the queries and of the keys of a strip, each broadcast to `[R, W, P]`."""
+    codes = []
+    for columns, rows in zip(column_codes, row_codes, strict=True):
+        # To whole multiples of BLOCK, so that blocks of keys are aligned in memory.
+        missing = -(ops.shape(columns)[-1] + ops.shape(rows)[-1]) % BLOCK
+        codes.append((columns[None], rows[:, None], ops.zeros((1, 1, missing), columns.dtype)))
+    return codes
 
 
 def _rows(features, first, count):
