@@ -179,9 +179,9 @@ class _Axis:
 
     def _query_codes(self, block, left_zones, right_zones, dtype):
         """`[..., BLOCK, P]` for zones `[..., Z]` given by their lowest keys."""
-        start = self._window_start(block * BLOCK + ops.arange(BLOCK))[..., None]
-        left = left_zones[..., None, :] + zone_size(dtype) - start
-        right = start + self.window - right_zones[..., None, :]
+        start = ops.expand_dims(self._window_start(block * BLOCK + ops.arange(BLOCK)), -1)
+        left = ops.expand_dims(left_zones, -2) + zone_size(dtype) - start
+        right = start + self.window - ops.expand_dims(right_zones, -2)
         return ops.concatenate([query_codes(left, dtype), query_codes(right, dtype)], axis=-1)
 
     def _is_inside(self, block, keys):
@@ -210,7 +210,8 @@ def _strip_codes(column_codes, row_codes):
     codes = []
     for columns, rows in zip(column_codes, row_codes, strict=True):
         # To whole multiples of BLOCK, so that blocks of keys are aligned in memory.
-        missing = -(ops.shape(columns)[-1] + ops.shape(rows)[-1]) % BLOCK
+        count = ops.shape(columns)[-1] + ops.shape(rows)[-1]
+        missing = (BLOCK - count % BLOCK) % BLOCK
         codes.append((columns[None], rows[:, None], ops.zeros((1, 1, missing), columns.dtype)))
     return codes
 
