@@ -184,7 +184,8 @@ def _table(number: int, rows: Sequence[_Row]) -> str:
 
 
 def _images(settings: EvaluationSettings) -> str:
-    subset = f", {len(settings.images)} images" if settings.images else ""
+    count = len(settings.images)
+    subset = f", {count} image{'s' if count > 1 else ''}" if count else ""
     patches = f", patches at stride {settings.stride}" if settings.protocol == "patches" else ""
     return settings.dataset + subset + patches
 
