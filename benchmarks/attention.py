@@ -7,8 +7,8 @@ A row is the attention of one state, with the correlation of so many states, kep
 as the network keeps it. The GFLOP/s count 2 N q^2 (L + C): the products of one state's queries with
 the q^2 keys of their windows, and those of the weights with the values. What else is computed, the
 products with the keys of the states before and with keys outside the windows, and the choice of the
-channels that are kept, counts as time only. "share" is the part of the rate of
-a product of two 2048 x 2048 matrices of the same dtype, measured before and after.
+channels that are kept, counts as time only. "share" is the part of the rate of a product of two
+2048 x 2048 matrices of the same dtype, measured before and after.
 """
 
 import statistics

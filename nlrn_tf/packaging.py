@@ -10,7 +10,7 @@ import numpy as np
 from nlrn_tf.data.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation_scores import MEASURES, read_results
-from nlrn_tf.files import write_bytes, write_text
+from nlrn_tf.files import write_text
 from nlrn_tf.manifest import WEIGHTS_DIR, sha256
 from nlrn_tf.packaged import load_model, save_model
 from nlrn_tf.training.checkpoint import latest_checkpoint
@@ -60,18 +60,20 @@ def package_weights(
     source = best if best.exists() else workdir / "weights.keras"
     entries = _merged([], scores, {sha256(source)})
     starts = read_history(workdir)
-    before = _entry_before(name, starts, weights_dir) if continues else {"steps": 0, "minutes": 0}
+    curve, run_curve = weights_dir / f"{name}_curve.csv", workdir / "curve.csv"
+    if continues:
+        before = _entry_before(name, starts, weights_dir)
+        rows = _joined_curves(curve, before, run_curve)
+    else:
+        before = {"steps": 0, "minutes": 0, "starts": []}
+        rows = run_curve.read_text()
+    steps, minutes = checkpoint.step, checkpoint.minutes
+    if source == best:
+        steps, minutes = _extent_of_best(run_curve)
     model = load_model(source, unroll=False)
     weights = weights_dir / f"{name}.keras"
     save_model(model, weights)
-    curve = weights_dir / f"{name}_curve.csv"
-    steps, minutes = checkpoint.step, checkpoint.minutes
-    if source == best:
-        steps, minutes = _extent_of_best(workdir / "curve.csv")
-    if continues:
-        write_text(curve, _joined_curves(curve, before, workdir / "curve.csv"))
-    else:
-        write_bytes(curve, (workdir / "curve.csv").read_bytes())
+    write_text(curve, rows)
     entry = {
         "sha256": sha256(weights),
         "run_sha256": sha256(source),
@@ -81,7 +83,7 @@ def package_weights(
         "minutes": round(before["minutes"] + minutes, 1),
         "best_validation_psnr": checkpoint.best,
         "training": {key: value for key, value in checkpoint.config.items() if value},
-        "starts": [*before.get("starts", []), *starts],
+        "starts": [*before["starts"], *starts],
         "curve": curve.name,
         "scores": entries,
     }

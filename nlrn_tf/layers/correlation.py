@@ -5,6 +5,8 @@
 
 from keras import ops
 
+from nlrn_tf.layers.window_attention import flatten_pixels
+
 # So many pixels tell how the channels of an image vary, few enough to take no time.
 SAMPLES = 4096
 
@@ -47,10 +49,10 @@ def compressed(queries, keys, rank):
 
 def _moment_root(features):
     """The Cholesky factor of the second moments of `[B, H, W, D]`, float32 `[B, D, D]`."""
-    batch, height, width, channels = ops.shape(features)
+    _, height, width, channels = ops.shape(features)
     # An odd step does not fall on the same columns in each row of an image of even width.
     step = height * width // (2 * SAMPLES) * 2 + 1
-    features = ops.reshape(ops.stop_gradient(features), (batch, height * width, channels))
+    features = flatten_pixels(ops.stop_gradient(features))
     samples = ops.cast(ops.take(features, ops.arange(0, height * width, step), axis=1), "float32")
     moments = ops.matmul(ops.transpose(samples, (0, 2, 1)), samples)
     trace = ops.trace(moments, axis1=1, axis2=2)[:, None, None]
@@ -62,7 +64,6 @@ def _moment_root(features):
 
 
 def _projected(features, matrix):
-    batch, height, width, channels = ops.shape(features)
-    features = ops.reshape(features, (batch, height * width, channels))
-    projected = ops.matmul(features, ops.cast(matrix, features.dtype))
+    batch, height, width, _ = ops.shape(features)
+    projected = ops.matmul(flatten_pixels(features), ops.cast(matrix, features.dtype))
     return ops.reshape(projected, (batch, height, width, matrix.shape[-1]))

@@ -10,7 +10,7 @@ from nlrn_tf.config import NLRNConfig
 from nlrn_tf.layers.correlation import compressed
 from nlrn_tf.layers.dense_attention import accumulating_attention, attend
 from nlrn_tf.layers.statewise import StatewiseConv
-from nlrn_tf.layers.window_attention import windowed_attention
+from nlrn_tf.layers.window_attention import flatten_pixels, windowed_attention
 
 LOW_PRECISION = ("bfloat16", "float16")
 
@@ -101,10 +101,7 @@ class NonLocal(keras.layers.Layer):
 
     def _attend_densely(self, queries, keys, values, correlation, training):
         batch, height, width, channels = ops.shape(values)
-        queries, keys, values = (
-            ops.reshape(x, (batch, height * width, ops.shape(x)[-1]))
-            for x in (queries, keys, values)
-        )
+        queries, keys, values = (flatten_pixels(x) for x in (queries, keys, values))
         if self._accumulates(training):
             attended, correlation = accumulating_attention(correlation, queries, keys, values)
         else:

@@ -46,9 +46,9 @@ def windowed_attention_reference(
         for y in range(height)
         for x in range(width)
     ]  # [H W, q^2]
-    window_keys = ops.take(_flatten_pixels(keys), windows, axis=1)  # [B, H W, q^2, D]
-    window_values = ops.take(_flatten_pixels(values), windows, axis=1)
-    logits = ops.sum(_flatten_pixels(queries)[:, :, None] * window_keys, axis=-1)
+    window_keys = ops.take(flatten_pixels(keys), windows, axis=1)  # [B, H W, q^2, D]
+    window_values = ops.take(flatten_pixels(values), windows, axis=1)
+    logits = ops.sum(flatten_pixels(queries)[:, :, None] * window_keys, axis=-1)
     weights = softmax(logits) if normalization == "softmax" else logits / len(windows[0])
     attended = ops.sum(weights[..., None] * window_values, axis=2)
     return ops.reshape(attended, ops.shape(values))
@@ -80,10 +80,11 @@ def windowed_attention(
     def attend_strip(number):
         image, strip = number // rows.num_blocks, number % rows.num_blocks
         first_key = image * rows.num_kept + rows.first_key(strip)
-        codes_of_queries, codes_of_keys = (), ()
         if is_softmax:
             row_codes = rows.block_codes(strip, dtype)
             codes_of_queries, codes_of_keys = _strip_codes(column_codes, row_codes)
+        else:
+            row_mask, codes_of_queries, codes_of_keys = rows.mask_of(strip), (), ()
         pixel_rows = image * height + ops.minimum(strip * BLOCK + ops.arange(BLOCK), height - 1)
         strip_queries = _strip([ops.take(x, pixel_rows, axis=0) for x in queries], codes_of_queries)
         strip_queries = ops.pad(strip_queries, ((0, columns.num_missing), (0, 0), (0, 0)))
@@ -100,7 +101,7 @@ def windowed_attention(
             if is_softmax:
                 weights = softmax(logits)
             else:
-                weights = _mean_weights(logits, columns.mask_of(block), rows.mask_of(strip))
+                weights = _mean_weights(logits, columns.mask_of(block), row_mask)
             return ops.matmul(ops.cast(weights, block_values.dtype), block_values)
 
         return _map(attend_block, columns.num_blocks, values.dtype, at_once=BLOCKS_AT_ONCE)
@@ -252,7 +253,8 @@ def softmax(logits):
     return ops.ones_like(logits) if logits.shape[-1] == 1 else ops.softmax(logits, axis=-1)
 
 
-def _flatten_pixels(features):
+def flatten_pixels(features):
+    """`[B, H, W, C]` as `[B, H W, C]`."""
     batch, height, width, channels = ops.shape(features)
     return ops.reshape(features, (batch, height * width, channels))
 
