@@ -28,6 +28,9 @@ flags.DEFINE_list("scale_augmentation", ["1"], "Factors by which training images
 flags.DEFINE_integer("filters", 128, "Channels of the state.")
 flags.DEFINE_integer("embedding_size", 64, "Channels of the embeddings theta and phi.")
 flags.DEFINE_integer("window_size", 45, "Neighbourhood of the attention, in pixels.")
+flags.DEFINE_integer(
+    "non_local_every", 1, "States from one with the non-local module to the next (0: none has it)."
+)
 flags.DEFINE_list("num_states", ["12"], "Recurrent states; one number for each phase or for all.")
 flags.DEFINE_list("patch_size", ["45"], "Side of the patches; one number a phase or for all.")
 flags.DEFINE_list("batch_size", ["16"], "Patches in a batch; one number a phase or for all.")

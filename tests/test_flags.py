@@ -14,7 +14,10 @@ from nlrn_tf.training import trainer
 from nlrn_tf.training.settings import TrainingConfig
 
 FLAGS = Path(__file__).resolve().parents[1] / "flags"
-NAMES = ("denoise_s15", "denoise_s25", "denoise_s25_more", "denoise_s50", "sr", "smoke")
+NAMES = (
+    *("denoise_s15", "denoise_s25", "denoise_s25_more", "denoise_s50", "denoise_lite_s25"),
+    *("sr", "smoke"),
+)
 
 
 @pytest.fixture
@@ -82,18 +85,31 @@ def test_super_resolution_is_that_of_the_paper(configs):
 
 def test_the_networks_are_that_of_the_paper(configs):
     """But for the number of states in super-resolution, of which more need more training."""
-    for name in set(NAMES) - {"smoke"}:
+    for name in set(NAMES) - {"smoke", "denoise_lite_s25"}:
         config = configs[name]
+        assert config.non_local_every == 1
         assert (config.filters, config.embedding_size, config.window_size) == (128, 64, 45)
         assert config.num_states[-1] == (4 if name == "sr" else 12)
         assert config.clip_norm == 0.5
+
+
+def test_the_lite_network_differs_in_its_size_and_its_schedule_only(configs):
+    full, lite = configs["denoise_s25"], configs["denoise_lite_s25"]
+    differences = {
+        field.name
+        for field in dataclasses.fields(TrainingConfig)
+        if getattr(full, field.name) != getattr(lite, field.name)
+    }
+    sizes = {"filters", "embedding_size", "window_size", "non_local_every", "num_states"}
+    assert differences == sizes | {"patch_size", "phase_ends", "max_minutes"}
+    assert all(getattr(lite, name) < getattr(full, name) for name in sizes - {"non_local_every"})
 
 
 def test_the_recipes_make_the_packaged_networks(configs):
     for name, entry in manifest().items():
         config, made = configs[name], entry["config"]
         assert made["num_states"] == config.num_states[-1]
-        for setting in ("task", "filters", "embedding_size", "window_size"):
+        for setting in ("task", "filters", "embedding_size", "window_size", "non_local_every"):
             assert made[setting] == getattr(config, setting), (name, setting)
 
 

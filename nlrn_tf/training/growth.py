@@ -1,7 +1,8 @@
 """Growing a network by more recurrent states.
 
-The convolutions are shared, so a new state needs but its batch norms: those of the last state, with
-their Adam moments and averages, are copied. (With untied weights, so are its convolutions.)
+The convolutions are shared, so a new state needs but its batch norms: those of the last state of its
+kind, with or without the non-local module, are copied with their Adam moments and averages. (With
+untied weights, so are its convolutions.)
 """
 
 import numpy as np
@@ -28,16 +29,17 @@ def grow_state(state: dict[str, list], model: NLRN) -> dict[str, list]:
     }
     return {
         name: [
-            _repeat_last(np.asarray(array), shape)
+            _repeat_last(np.asarray(array), shape, model.config.non_local_every or 1)
             for array, shape in zip(state[name], shapes[name], strict=True)
         ]
         for name in shapes
     }
 
 
-def _repeat_last(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _repeat_last(array: np.ndarray, shape: tuple[int, ...], period: int) -> np.ndarray:
     if array.shape == shape:
         return array
     if array.ndim != len(shape) or array.shape[1:] != shape[1:] or array.shape[0] > shape[0]:
         raise NLRNError(f"weights of shape {array.shape} cannot grow to {shape}")
-    return np.concatenate([array, np.repeat(array[-1:], shape[0] - array.shape[0], axis=0)])
+    added = np.arange(shape[0] - len(array)) % min(period, len(array))
+    return np.concatenate([array, array[-min(period, len(array)) :][added]])

@@ -36,6 +36,7 @@ class TrainingConfig:
     filters: int = 128
     embedding_size: int = 64
     window_size: int = 45
+    non_local_every: int = 1
     num_states: tuple[int, ...] = (12,)
     patch_size: tuple[int, ...] = (45,)
     batch_size: tuple[int, ...] = (16,)
@@ -65,6 +66,7 @@ class TrainingConfig:
         for name in ("steps", "accumulate", "max_skipped", "keep_checkpoints", "lr_halvings"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         self._require("max_minutes", self.max_minutes is None or self.max_minutes > 0, "above 0")
+        self._require("non_local_every", self.non_local_every >= 0, "0 or more")
         self._require("learning_rate", self.learning_rate > 0, "above 0")
         self._require("clip_norm", self.clip_norm > 0, "above 0")
         self._require("ema_decay", 0 <= self.ema_decay < 1, "at least 0 and below 1")

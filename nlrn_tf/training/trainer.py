@@ -260,6 +260,7 @@ def _network_config(config: TrainingConfig, num_states: int, unroll: bool = Fals
         filters=config.filters,
         embedding_size=config.embedding_size,
         window_size=config.window_size,
+        non_local_every=config.non_local_every,
         num_states=num_states,
         unroll=unroll,
         task=config.task,
@@ -269,7 +270,7 @@ def _network_config(config: TrainingConfig, num_states: int, unroll: bool = Fals
 
 
 def _require_same_network(found: NLRNConfig, config: TrainingConfig, path: str) -> None:
-    for name in ("filters", "embedding_size"):
+    for name in ("filters", "embedding_size", "non_local_every"):
         if getattr(found, name) != getattr(config, name):
             raise NLRNError(
                 f"{path}: has {name}={getattr(found, name)}, but --{name}={getattr(config, name)}"
