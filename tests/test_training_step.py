@@ -168,6 +168,7 @@ class TestSchedule:
             {"num_states": (4, 12)},
             {"phase_ends": (0.5, 0.4)},
             {"ema_decay": 1.0},
+            {"non_local_every": -1},
             {"learning_rate": -1.0},
         ],
         ids=str,
@@ -177,10 +178,15 @@ class TestSchedule:
             TrainingConfig(**wrong)
 
 
-def test_growth_copies_the_last_state():
+@pytest.mark.parametrize(
+    ("non_local_every", "copied"),
+    [(1, [3, 3, 3, 3]), (2, [2, 3, 2, 3]), (3, [1, 2, 3, 1]), (7, [0, 1, 2, 3]), (0, [3, 3, 3, 3])],
+)
+def test_growth_copies_the_last_state_of_the_kind(non_local_every, copied):
     """The grown network has the old one's convolutions, and its last norms once more."""
     config = dataclasses.replace(SMALL, ema_decay=0.9)
-    small, large = new_model(config, num_states=2), new_model(config, num_states=4)
+    config = dataclasses.replace(config, non_local_every=non_local_every)
+    small, large = new_model(config, num_states=4), new_model(config, num_states=8)
     rng = np.random.default_rng(0)
     small.set_weights([rng.random(w.shape) for w in small.get_weights()])
     grown = grow_state(first_state(small, config), large)
@@ -189,8 +195,8 @@ def test_growth_copies_the_last_state():
     ):
         assert new.shape == tuple(variable.shape)
         np.testing.assert_array_equal(new[: old.shape[0]], old.numpy())
-        for row in range(old.shape[0], new.shape[0]):
-            np.testing.assert_array_equal(new[row], old.numpy()[-1])
+        if new.shape != old.shape:
+            np.testing.assert_array_equal(new[4:], old.numpy()[copied])
     assert [m.shape for m in grown["ema"]] == [tuple(v.shape) for v in _ordered(large)]
     with pytest.raises(NLRNError, match="cannot grow"):
         grow_state(grown, small)

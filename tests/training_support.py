@@ -25,7 +25,13 @@ SMALL = TrainingConfig(
 def new_model(config, num_states=2, dtype="float32"):
     keras.utils.set_random_seed(1)
     return nlrn_tf.NLRN(
-        nlrn_tf.NLRNConfig(config.filters, config.embedding_size, num_states, config.window_size),
+        nlrn_tf.NLRNConfig(
+            config.filters,
+            config.embedding_size,
+            num_states,
+            config.window_size,
+            non_local_every=config.non_local_every,
+        ),
         dtype=dtype,
     )
 
