@@ -20,6 +20,8 @@ def denoiser_levels() -> dict[str, float]:
 def nearest_denoiser(noise_sigma: float) -> tuple[str, float]:
     """Name and noise level of the packaged denoiser whose level is the nearest.
 
+    Of two for the same level it is the one with more channels.
+
     Args:
       noise_sigma: in grey levels of 0..255.
 
@@ -29,7 +31,12 @@ def nearest_denoiser(noise_sigma: float) -> tuple[str, float]:
     levels = denoiser_levels()
     if not levels:
         raise NLRNError("no denoiser is packaged; give --weights")
-    return min(levels.items(), key=lambda item: abs(item[1] - noise_sigma))
+
+    def distance(item):
+        name, level = item
+        return abs(level - noise_sigma), -manifest()[name]["config"]["filters"]
+
+    return min(levels.items(), key=distance)
 
 
 def estimate_noise_sigma(image: np.ndarray) -> float:

@@ -93,7 +93,7 @@ def render(manifest: dict[str, dict]) -> str:
 
 def _rows(manifest: dict[str, dict]) -> list[_Row]:
     rows: dict[EvaluationSettings, _Row] = {}
-    for name in sorted(manifest):
+    for name in _names(manifest):
         # Where a score was measured in both precisions the exact one is shown.
         for entry in sorted(manifest[name]["scores"], key=lambda e: e["precision"] == "float32"):
             settings = _settings(name, entry)
@@ -115,6 +115,11 @@ def _rows(manifest: dict[str, dict]) -> list[_Row]:
     return sorted(rows.values(), key=position)
 
 
+def _names(manifest: dict[str, dict]) -> list[str]:
+    """The networks in alphabetical order, narrower ones after the others."""
+    return sorted(manifest, key=lambda name: (-manifest[name]["config"]["filters"], name))
+
+
 def _settings(name: str, entry: dict) -> EvaluationSettings:
     fields = {field.name for field in dataclasses.fields(EvaluationSettings)} - {"images"}
     known = {key: value for key, value in entry.items() if key in fields}
@@ -127,8 +132,8 @@ def _table_number(row: _Row) -> int:
 
 
 def _networks(manifest: dict[str, dict]) -> str:
-    lines = [["weights", "for", "states", "steps", "training", "curve"]]
-    for name in sorted(manifest):
+    lines = [["weights", "for", "states x channels", "steps", "training", "curve"]]
+    for name in _names(manifest):
         entry = manifest[name]
         config = entry["config"]
         machines = dict.fromkeys(start["machine"] for start in entry["starts"])
@@ -139,7 +144,7 @@ def _networks(manifest: dict[str, dict]) -> str:
             [
                 f"`{name}`",
                 purpose,
-                str(config["num_states"]),
+                f"{config['num_states']} x {config['filters']}",
                 f"{entry['steps']:,}",
                 f"{entry['minutes'] / 60:.1f} hours on {'; '.join(machines)}",
                 f"[{entry['curve']}](nlrn_tf/weights/{entry['curve']})",

@@ -47,6 +47,14 @@ def test_the_nearest_level_is_chosen(package, sigma, expected):
     assert nearest_denoiser(sigma) == (f"denoise_s{expected}", expected)
 
 
+@pytest.mark.parametrize(("filters", "expected"), [(3, "denoise_s15"), (5, "denoise_lite_s15")])
+def test_of_one_level_the_larger_network_is_chosen(package, filters, expected):
+    entry = package["denoise_s15"]
+    lite = {**entry, "config": {**entry["config"], "filters": filters}}
+    manifest.manifest()["denoise_lite_s15"] = lite
+    assert nearest_denoiser(20) == (expected, 15)
+
+
 def test_a_package_without_denoisers_says_so(package):
     for name in ("denoise_s15", "denoise_s50"):
         del manifest.manifest()[name]

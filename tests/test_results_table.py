@@ -26,7 +26,10 @@ def score(dataset, psnr, **settings):
 
 def entry(task, scores, **config):
     return {
-        "config": {"task": task, "noise_sigma": None, "scales": [], "num_states": 12, **config},
+        "config": {
+            **{"task": task, "noise_sigma": None, "scales": [], "num_states": 12, "filters": 128},
+            **config,
+        },
         "steps": 12345,
         "minutes": 90.0,
         "starts": [{"machine": "a computer"}, {"machine": "a computer"}],
@@ -100,7 +103,20 @@ def test_the_networks_are_listed(manifest):
     _, _, denoiser, sr = cells(render(manifest))
     assert denoiser[:2] == ["`denoise_s25`", "noise of sigma 25"]
     assert denoiser[4] == "1.5 hours on a computer"
-    assert sr[1:4] == ["enlarging by 2, 3, 4", "4", "12,345"]
+    assert sr[1:4] == ["enlarging by 2, 3, 4", "4 x 128", "12,345"]
+
+
+def test_a_narrower_network_comes_after_the_others(manifest):
+    lite = [score("Set12", 30.0, noise_sigma=25.0)]
+    manifest["denoise_lite_s25"] = entry("denoise", lite, noise_sigma=25.0, filters=64)
+    text = render(manifest)
+    names = [row[0] for row in cells(text)[2:]]
+    assert names == ["`denoise_s25`", "`sr`", "`denoise_lite_s25`"]
+    rows = [row for row in cells(text, after="Denoising,") if row[0] == "Set12"]
+    assert [(row[-3], row[-1]) for row in rows] == [
+        ("30.26 / 0.9000", "`denoise_s25`"),
+        ("30.00 / 0.9000", "`denoise_lite_s25`"),
+    ]
 
 
 def test_the_commands_give_these_scores(manifest, tmp_path):

@@ -35,18 +35,16 @@ def accumulating_attention(correlation, queries, keys, values):
       values: `[B, N, M]`, the same dtype.
 
     Returns:
-      `[B, N, M]`, dtype of `values`, and the correlation: the summed logits, float32 `[B, N, N]`,
-      and the weights `[B, N, N]`. Use neither for anything else.
+      `[B, N, M]`, dtype of `values`, and the correlation: the summed logits `[B, N, N]`, float32
+      from the second state on, and the weights `[B, N, N]`. Use neither for anything else.
     """
-    logits = ops.matmul(queries, _transposed(keys))
+    logits = ops.stop_gradient(ops.matmul(queries, _transposed(keys)))
+    summed, weights = logits, ops.zeros((), values.dtype)
     if correlation:
         summed, weights = correlation
-        logits = _fused(_sum)(summed, logits)
-    else:
-        logits, weights = ops.cast(logits, "float32"), ops.zeros((), values.dtype)
-    logits = ops.stop_gradient(logits)
+        summed = logits = _fused(_sum)(summed, logits)
     attended, weights = _weigh(logits, weights, queries, keys, values)
-    return attended, (logits, weights)
+    return attended, (summed, weights)
 
 
 @ops.custom_gradient
@@ -82,7 +80,7 @@ def _weigh(logits, weights_before, queries, keys, values):
 
 
 def _sum(summed, logits):
-    return summed + ops.cast(logits, "float32")
+    return ops.cast(summed, "float32") + ops.cast(logits, "float32")
 
 
 def _logit_gradient(weights, upstream_weights, row_sums, later_states):

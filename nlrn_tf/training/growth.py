@@ -1,8 +1,8 @@
 """Growing a network by more recurrent states.
 
-The convolutions are shared, so a new state needs but its batch norms: those of the last state of its
-kind, with or without the non-local module, are copied with their Adam moments and averages. (With
-untied weights, so are its convolutions.)
+The convolutions are shared, so a new state needs but its batch norms: those of the last state of
+its kind, with or without the non-local module, are copied with their Adam moments and averages.
+(With untied weights, so are its convolutions.)
 """
 
 import numpy as np
