@@ -9,6 +9,9 @@ from pathlib import Path
 
 from nlrn_tf.errors import NLRNError
 
+# A temporary name must not be too long where the name itself is not.
+_KEPT_OF_NAME = 40
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
@@ -25,7 +28,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix is kept: OpenCV and Keras choose the format by it.
         handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
+            prefix=f".{path.stem[:_KEPT_OF_NAME]}.", suffix=path.suffix, dir=path.parent
         )
         os.close(handle)
         temporary = Path(name)
@@ -52,7 +55,7 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:_KEPT_OF_NAME]}.", dir=path.parent))
         try:
             yield temporary
             for written in [*temporary.rglob("*"), temporary]:

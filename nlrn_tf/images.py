@@ -5,12 +5,16 @@ also have 16 bits (uint16) and alpha as a last channel: `[H, W, 2]`, `[H, W, 4]`
 """
 
 import dataclasses
+import io
 import os
 import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import tifffile
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import write_bytes
@@ -26,9 +30,12 @@ _WRITE_OPTIONS = {
     ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
     ".webp": [cv2.IMWRITE_WEBP_QUALITY, 101],  # above 100: lossless
 }
+_UNDECODABLE = "not an image that can be decoded; is it complete?"
 _HOLD_16_BITS = (".png", ".tif", ".tiff")
 _HOLD_ALPHA = (".png", ".tif", ".tiff", ".webp")
-_HOLD_PROFILE = (".png", ".jpg", ".jpeg", ".webp")
+_HOLD_PROFILE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+# The longest side, in pixels, of the formats that have a limit below OpenCV's.
+_LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,12 +100,12 @@ def read_photo(path: str | os.PathLike) -> Photo:
     """Reads an image of 8 or 16 bits, grey or colour, with or without alpha.
 
     It is turned upright by its EXIF orientation. Palettes become colours. CMYK becomes RGB by the
-    plain formula, without its profile. Of a file with several pages the first is read. Metadata
-    other than the colour profile are not read, nor is the profile of a TIFF file.
+    plain formula, without its profile. Metadata other than the colour profile are not read.
 
     Raises:
       NLRNError: the file is missing, not an image, damaged, or of a kind that is not
-        supported (floating point, a grey TIFF file with alpha).
+        supported (floating point, several pages, some kinds of TIFF files, see
+        `ImageMetadata.problem`).
     """
     content, stored = _read(path)
     if stored.dtype not in (np.uint8, np.uint16):
@@ -106,13 +113,19 @@ def read_photo(path: str | os.PathLike) -> Photo:
             f"{path}: has {stored.dtype.name} samples; 8 and 16 bits are supported, "
             "convert it first"
         )
-    metadata = read_metadata(content)
-    if stored.ndim == 2 and metadata.grey_with_alpha:
-        raise NLRNError(f"{path}: is a grey TIFF file with alpha; convert it to .png first")
-    if stored.ndim == 2 or stored.shape[2] == 3:
-        pixels = _upright(content, stored)
-    else:
-        pixels = _upright_with_alpha(stored, metadata)
+    try:
+        metadata = read_metadata(content)
+        problem = metadata.problem(stored)
+        if problem:
+            raise NLRNError(f"{path}: {problem}")
+        if stored.ndim == 2 or stored.shape[2] == 3:
+            pixels = _upright(content, stored)
+        else:
+            pixels = _upright_with_alpha(content, stored, metadata)
+    except (OSError, TypeError, ValueError) as error:  # of Pillow and tifffile, of damaged files
+        raise NLRNError(f"{path}: {_UNDECODABLE}") from error
+    if metadata.white_is_zero and pixels.dtype == np.uint16:
+        pixels = 65535 - pixels
     space = b"GRAY" if pixels.ndim == 2 or pixels.shape[2] == 2 else b"RGB "
     fits = metadata.icc_profile[16:20] == space
     return Photo(np.ascontiguousarray(pixels), metadata.icc_profile if fits else None)
@@ -130,8 +143,8 @@ def write_image(
       path: of the file.
       image: uint8 or uint16; `[H, W]`, `[H, W, 1]`, RGB `[H, W, 3]`, or with alpha `[H, W, 2]`,
         `[H, W, 4]`.
-      icc_profile: written where the format and OpenCV can: .png, .jpg, .webp. One that the format
-        refuses is left out.
+      icc_profile: written where the format can: all but .bmp. One that the format refuses is left
+        out.
 
     Raises:
       NLRNError: the suffix names no format, or one that cannot hold the image, or the file
@@ -146,6 +159,9 @@ def write_image(
         icc_profile = None  # it is one of grey, and the file will be in colour
     if channels == 2:
         image, channels = image[..., [0, 0, 0, 1]], 4
+    if suffix in (".tif", ".tiff"):
+        write_bytes(path, _encode_tiff(image, icc_profile))
+        return
     if channels >= 3:
         codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
         image = cv2.cvtColor(np.ascontiguousarray(image), codes[channels])
@@ -161,12 +177,17 @@ def write_image(
     write_bytes(path, content)
 
 
-def check_storable(path: str | os.PathLike, image: np.ndarray) -> None:
+def check_storable(path: str | os.PathLike, image: np.ndarray, scale: float = 1) -> None:
     """Checks that a file of this name can hold an image, for `write_image`.
+
+    Args:
+      path: of the file.
+      image: as of `write_image`.
+      scale: by which the image is going to be enlarged.
 
     Raises:
       NLRNError: the suffix names no format, or one without 16 bits or alpha where the image has
-        them.
+        them, or one for smaller images.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in IMAGE_SUFFIXES:
@@ -180,6 +201,12 @@ def check_storable(path: str | os.PathLike, image: np.ndarray) -> None:
     transparent = has_alpha and (image[..., -1] != np.iinfo(image.dtype).max).any()
     if transparent and suffix not in _HOLD_ALPHA:
         raise NLRNError(f"{path}: {suffix} cannot hold alpha; use {' or '.join(_HOLD_ALPHA)}")
+    longest = round(scale * max(image.shape[:2]))
+    if longest > _LONGEST_SIDE.get(suffix, longest):
+        raise NLRNError(
+            f"{path}: {suffix} cannot hold {longest} pixels a side, only {_LONGEST_SIDE[suffix]}; "
+            "use .png"
+        )
 
 
 def rgb_to_grey(image: np.ndarray) -> np.ndarray:
@@ -214,7 +241,7 @@ def _read(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     damaged = _is_damaged_png(content.tobytes())
     stored = None if damaged else _decode(content, cv2.IMREAD_UNCHANGED)
     if stored is None:
-        raise NLRNError(f"{path}: not an image that can be decoded; is it complete?")
+        raise NLRNError(f"{path}: {_UNDECODABLE}")
     return content, stored
 
 
@@ -232,6 +259,25 @@ def _encode(suffix: str, image: np.ndarray, icc_profile: bytes | None) -> bytes 
     return content.tobytes() if encoded else None
 
 
+def _encode_tiff(image: np.ndarray, icc_profile: bytes | None) -> bytes:
+    """The bytes of a TIFF file of grey or RGB pixels, with or without alpha."""
+    content = io.BytesIO()
+    is_grey = image.ndim == 2 or image.shape[2] == 1
+    has_alpha = image.ndim == 3 and image.shape[2] == 4
+    tifffile.imwrite(
+        content,
+        image,
+        photometric="minisblack" if is_grey else "rgb",
+        planarconfig=None if is_grey else "contig",
+        extrasamples=["unassalpha"] if has_alpha else None,
+        compression="zlib",
+        iccprofile=icc_profile,
+        metadata=None,
+        software=False,
+    )
+    return content.getvalue()
+
+
 def _upright(content: np.ndarray, stored: np.ndarray) -> np.ndarray:
     """Decodes grey or colour without alpha again, which OpenCV then turns upright."""
     depth = 0 if stored.dtype == np.uint8 else cv2.IMREAD_ANYDEPTH
@@ -240,10 +286,14 @@ def _upright(content: np.ndarray, stored: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(_decode(content, cv2.IMREAD_COLOR | depth), cv2.COLOR_BGR2RGB)
 
 
-def _upright_with_alpha(stored: np.ndarray, metadata: ImageMetadata) -> np.ndarray:
+def _upright_with_alpha(
+    content: np.ndarray, stored: np.ndarray, metadata: ImageMetadata
+) -> np.ndarray:
     """The same for BGRA, which OpenCV does not turn; without an alpha that the file has not."""
     if metadata.cmyk:
         return cv2.cvtColor(stored, cv2.COLOR_BGRA2RGB)
+    if metadata.straight_alpha and stored.dtype == np.uint8:
+        return np.asarray(PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(content))))
     pixels = metadata.turn_upright(cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA))
     return pixels[..., [0, 3]] if metadata.grey_with_alpha else pixels
 

@@ -53,13 +53,16 @@ def estimate_noise_sigma(image: np.ndarray) -> float:
         which is left out; uint8, uint16 or float in [0, 1].
 
     Returns:
-      Grey levels of 0..255, the mean over the channels. 0 for an image of fewer than 2 pixels a
-      side.
+      Grey levels of 0..255, the mean over the channels that are not flat. 0 where all are, and for
+      an image of fewer than 2 pixels a side.
     """
     from skimage.restoration import estimate_sigma  # takes a second to import
 
     values = unit_range(image).reshape(*image.shape[:2], -1)
-    channels = values[..., : 3 if values.shape[2] >= 3 else 1]
-    if min(channels.shape[:2]) < 2:
+    channels = np.moveaxis(values[..., : 3 if values.shape[2] >= 3 else 1], -1, 0)
+    if min(values.shape[:2]) < 2:
         return 0.0
-    return 255 * float(estimate_sigma(channels, average_sigmas=True, channel_axis=-1))
+    # It leaves out details that are exactly zero, and has nothing left of a flat channel.
+    estimates = [estimate_sigma(channel) for channel in channels if np.ptp(channel) > 0]
+    found = [estimate for estimate in estimates if np.isfinite(estimate)]
+    return 255 * float(np.mean(found)) if found else 0.0

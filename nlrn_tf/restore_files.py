@@ -114,7 +114,7 @@ def restore_files(
             on_progress=on_progress,
         )
 
-    return _restore_all(jobs, restored)
+    return _restore_all(jobs, restored, scale or 1)
 
 
 def _check_task(model: Model, task: str | None) -> None:
@@ -138,7 +138,7 @@ def _estimate_and_load(
     return load(weights)
 
 
-def _restore_all(jobs: dict[Path, Path], restored: Callable) -> int:
+def _restore_all(jobs: dict[Path, Path], restored: Callable, scale: float) -> int:
     failures: list[NLRNError] = []
     # The next image is read and the last one written while one is restored.
     with image_progress() as progress, ThreadPoolExecutor(2) as threads:
@@ -148,17 +148,21 @@ def _restore_all(jobs: dict[Path, Path], restored: Callable) -> int:
         for done, ((target, source), photo) in enumerate(zip(jobs.items(), photos, strict=True)):
             progress.update(bar, completed=done, description=escape(source.name))
             try:
+                photo = photo.result()
+                check_storable(target, photo.pixels, scale)
                 photo = _restore_one(
-                    source, target, photo, restored, lambda part: progress.advance(bar, part)
+                    source, photo, restored, lambda part: progress.advance(bar, part)
                 )
             except NLRNError as error:
                 failures.append(error)
                 if len(jobs) > 1:
                     progress.console.print(str(error), markup=False, soft_wrap=True)
                 continue
-            if written is not None:
-                written.result()
-            written = threads.submit(write_image, target, photo.pixels, photo.icc_profile)
+            try:
+                if written is not None:
+                    written.result()
+            finally:  # what is done is written even if the one before it could not be
+                written = threads.submit(write_image, target, photo.pixels, photo.icc_profile)
         if written is not None:
             written.result()
         progress.update(bar, completed=len(jobs), description="")
@@ -182,11 +186,7 @@ def _read_ahead(threads: Executor, paths: Iterable[Path]) -> Iterator[Future]:
     yield ahead
 
 
-def _restore_one(
-    source: Path, target: Path, photo: Future, restored: Callable, on_progress: Callable
-) -> Photo:
-    photo = photo.result()
-    check_storable(target, photo.pixels)
+def _restore_one(source: Path, photo: Photo, restored: Callable, on_progress: Callable) -> Photo:
     try:
         pixels = restored(photo.pixels, source.name, on_progress)
     except NLRNError as error:

@@ -240,7 +240,7 @@ def _write(path: Path, content: bytes) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             os.fsync(file.fileno())

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.images import (
@@ -161,15 +162,14 @@ def test_transparent_palettes_have_alpha(tmp_path, rng):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "I;16"])
 def test_photos_are_turned_upright_as_pillow_does(tmp_path, rng, orientation, mode):
-    pillow = pytest.importorskip("PIL.Image")
-    from PIL import ImageOps
+    from PIL import Image, ImageOps
 
     shape = (5, 8, len(mode)) if mode not in ("L", "I;16") else (5, 8)
-    image = pillow.fromarray(full_range(rng, np.uint16 if mode == "I;16" else np.uint8, *shape))
-    exif = pillow.Exif()
+    image = Image.fromarray(full_range(rng, np.uint16 if mode == "I;16" else np.uint8, *shape))
+    exif = Image.Exif()
     exif[0x112] = orientation
     image.save(tmp_path / "turned.png", exif=exif)
-    expected = np.asarray(ImageOps.exif_transpose(pillow.open(tmp_path / "turned.png")))
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "turned.png")))
     np.testing.assert_array_equal(read_photo(tmp_path / "turned.png").pixels, expected)
 
 
@@ -190,9 +190,8 @@ def icc_profile(space):
     return b"\0" * 16 + space + b"XYZ " + b"\0" * 12 + b"acsp" + b"\0" * 200
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
 def test_colour_profiles_are_kept(tmp_path, rng, suffix):
-    pytest.importorskip("PIL.Image")
     from PIL import Image, ImageCms
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -202,8 +201,72 @@ def test_colour_profiles_are_kept(tmp_path, rng, suffix):
     assert photo.icc_profile == profile
     write_image(tmp_path / f"out{suffix}", photo.pixels, photo.icc_profile)
     assert Image.open(tmp_path / f"out{suffix}").info["icc_profile"] == profile
-    write_image(tmp_path / "out.tif", photo.pixels, photo.icc_profile)  # goes without
-    assert read_photo(tmp_path / "out.tif").icc_profile is None
+    write_image(tmp_path / "out.bmp", photo.pixels, photo.icc_profile)  # goes without
+    assert read_photo(tmp_path / "out.bmp").icc_profile is None
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [(), (3,), (4,)])
+def test_tiff_files_are_read_by_others(tmp_path, rng, dtype, channels):
+    image = full_range(rng, dtype, 9, 14, *channels)
+    write_image(tmp_path / "image.tif", image)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "image.tif"), image)
+    np.testing.assert_array_equal(read_photo(tmp_path / "image.tif").pixels, image)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_transparent_tiff_files(tmp_path, rng, compression, orientation, turns):
+    """They say that their colours are not multiplied by alpha; OpenCV does so to them."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    pixels = full_range(rng, np.uint8, 9, 14, 4)
+    image = Image.fromarray(pixels)
+    image.save(tmp_path / "image.tif", compression=compression, exif=exif)
+    found = read_photo(tmp_path / "image.tif").pixels
+    np.testing.assert_array_equal(found, np.rot90(pixels, turns))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiff_files_whose_zero_is_white(tmp_path, rng, dtype):
+    image = full_range(rng, dtype, 9, 14)
+    tifffile.imwrite(tmp_path / "image.tif", image, photometric="miniswhite")
+    expected = np.iinfo(dtype).max - image
+    np.testing.assert_array_equal(read_photo(tmp_path / "image.tif").pixels, expected)
+
+
+def test_thumbnails_in_a_tiff_file_are_no_pages(tmp_path, rng):
+    image = full_range(rng, np.uint16, 9, 14, 3)
+    with tifffile.TiffWriter(tmp_path / "image.tif") as file:
+        file.write(image, photometric="rgb")
+        file.write(image[::2, ::2], photometric="rgb", subfiletype=1)
+    np.testing.assert_array_equal(read_photo(tmp_path / "image.tif").pixels, image)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".jpg"])
+def test_damaged_files_are_read_or_refused(tmp_path, suffix):
+    """Whatever is wrong with them. None of 300 is read with other errors than ours."""
+    from PIL import Image
+
+    rng = np.random.default_rng(5)
+    exif = Image.Exif()
+    exif[0x112] = 6
+    channels = 4 if suffix == ".tif" else 3
+    path = tmp_path / f"image{suffix}"
+    Image.fromarray(full_range(rng, np.uint8, 9, 14, channels)).save(path, exif=exif)
+    content = np.fromfile(path, np.uint8)
+    outcomes = set()
+    for _ in range(300):
+        damaged = content.copy()
+        damaged[rng.integers(0, min(len(content), 300), 3)] = rng.integers(0, 5, 3)
+        damaged.tofile(path)
+        try:
+            outcomes.add(read_photo(path).pixels.ndim)
+        except NLRNError as error:
+            outcomes.add(str(error).partition(":")[0])
+    assert outcomes == {3, str(path)}
 
 
 def test_a_profile_that_the_format_refuses_does_not_cost_the_image(tmp_path, rng):
@@ -221,6 +284,8 @@ def test_a_profile_that_the_format_refuses_does_not_cost_the_image(tmp_path, rng
         (np.zeros((4, 4, 3), np.uint16), ".bmp", "16 bits"),
         (np.zeros((4, 4, 4), np.uint8), ".jpg", "alpha; use .png"),
         (np.zeros((4, 4, 2), np.uint8), ".bmp", "alpha"),
+        (np.zeros((1, 16384), np.uint8), ".webp", "16384 pixels a side, only 16383; use .png"),
+        (np.zeros((65501, 1), np.uint8), ".jpg", "65501 pixels a side, only 65500"),
     ],
 )
 def test_formats_that_cannot_hold_an_image_are_refused(tmp_path, image, suffix, words):
@@ -228,6 +293,13 @@ def test_formats_that_cannot_hold_an_image_are_refused(tmp_path, image, suffix, 
         with pytest.raises(NLRNError, match=words):
             function(tmp_path / f"image{suffix}", image)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sizes_at_the_limit_are_written(tmp_path):
+    for suffix, side in ((".webp", 16383), (".jpg", 65500)):
+        write_image(tmp_path / f"image{suffix}", np.zeros((1, side), np.uint8))
+        with pytest.raises(NLRNError, match=f"only {side}"):
+            check_storable(f"image{suffix}", np.zeros((1, side // 2 + 1), np.uint8), scale=2)
 
 
 def test_opaque_alpha_is_no_loss(tmp_path, rng):
@@ -245,9 +317,42 @@ def test_photos_of_unsupported_kinds_are_refused_clearly(tmp_path, rng):
     pillow.fromarray(full_range(rng, np.uint8, 9, 14, 2)).save(tmp_path / "grey.tif")
     with pytest.raises(NLRNError, match=r"grey\.tif: is a grey TIFF file with alpha"):
         read_photo(tmp_path / "grey.tif")
+    grey = pillow.fromarray(full_range(rng, np.uint8, 9, 14))
+    grey.save(tmp_path / "grey.png", transparency=77)
+    with pytest.raises(NLRNError, match=r"grey\.png: .*transparent level"):
+        read_photo(tmp_path / "grey.png")
     (tmp_path / "cut.png").write_bytes(b"\x89PNG")
     with pytest.raises(NLRNError, match=r"cut\.png"):
         read_photo(tmp_path / "cut.png")
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "options", "words"),
+    [
+        ((3, 9, 14), np.uint16, {"photometric": "rgb"}, "channels one after the other"),
+        ((3, 9, 14), np.uint16, {"photometric": "minisblack"}, "holds 3 pages"),
+        (
+            (9, 14, 4),
+            np.uint8,
+            {"photometric": "rgb", "extrasamples": ["assocalpha"]},
+            "multiplied by its alpha",
+        ),
+        (
+            (9, 14, 2),
+            np.uint16,
+            {"photometric": "minisblack", "planarconfig": "contig", "bigtiff": True},
+            "grey TIFF file with alpha",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_tiff_files_that_opencv_misreads_are_refused(tmp_path, rng, shape, dtype, options, words):
+    if shape[0] == 3 and options["photometric"] == "rgb":
+        options = {**options, "planarconfig": "separate"}
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(path, full_range(rng, dtype, *shape), **options)
+    with pytest.raises(NLRNError, match=rf"image\.tif: .*{words}"):
+        read_photo(path)
 
 
 def test_16_bit_ranges_round_trip():

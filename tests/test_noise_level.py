@@ -81,6 +81,16 @@ def test_all_kinds_of_images_have_the_same_estimate():
     assert estimate_noise_sigma(np.zeros((1, 5), np.uint8)) == 0
 
 
+def test_flat_channels_tell_nothing_of_the_noise():
+    """As of a microscope that fills the green channel alone, or of a blank page."""
+    grey = to_uint8(noisy(50))
+    green = np.zeros((*grey.shape, 3), np.uint8)
+    green[..., 1] = grey
+    assert estimate_noise_sigma(green) == pytest.approx(estimate_noise_sigma(grey), rel=1e-6)
+    for blank in (np.zeros_like(green), np.full_like(grey, 255)):
+        assert estimate_noise_sigma(blank) == 0
+
+
 # As measured once; the levels of the text in `estimate_noise_sigma`.
 @pytest.mark.parametrize(
     ("name", "sigma", "mean", "agreeing"),

@@ -136,6 +136,16 @@ def test_a_format_that_cannot_hold_an_image_is_told_before_its_work(tmp_path, ph
     assert "seen_through.jpg: .jpg cannot hold alpha" in complaints
 
 
+def test_an_image_too_large_for_its_format_is_told_before_its_work(tmp_path):
+    def model(images):
+        raise AssertionError("work began")
+
+    model.config = SimpleNamespace(task="sr", scales=(2,))
+    write_image(tmp_path / "wide.png", np.zeros((1, 8192), np.uint8))
+    with pytest.raises(NLRNError, match="16384 pixels a side"):
+        restore_files(model, [tmp_path / "wide.png"], tmp_path / "out.webp", scale=2)
+
+
 def test_a_broken_link_is_no_image(tmp_path, photos):
     (photos / "broken.png").symlink_to(tmp_path / "missing.png")
     assert restore_files(negative, [photos], tmp_path / "out") == 3
@@ -179,7 +189,20 @@ def test_a_full_disk_stops_and_keeps_what_is_done(tmp_path, photos, monkeypatch)
     with pytest.raises(NLRNError, match="No space left"):
         restore_files(negative, [photos], out)
     assert files_below(out) == ["grey.png"]
-    assert len(calls) == 2
+    assert len(calls) == 3  # the image that was ready then is tried as well
+
+
+def test_a_result_that_cannot_be_written_does_not_cost_the_next(tmp_path, photos, monkeypatch):
+    def write(path, *image):
+        if path.name == "grey.png":
+            raise NLRNError(f"{path}: cannot be written")
+        write_image(path, *image)
+
+    monkeypatch.setattr("nlrn_tf.restore_files.write_image", write)
+    out = tmp_path / "out"
+    with pytest.raises(NLRNError, match=r"grey\.png: cannot be written"):
+        restore_files(negative, [photos], out)
+    assert files_below(out) == ["trip/b.png"]
 
 
 def test_existing_outputs_are_kept_unless_told(tmp_path, photos):
