@@ -17,14 +17,20 @@ from rich.markup import escape
 
 from nlrn_tf import cli
 from nlrn_tf.config import NLRNConfig
-from nlrn_tf.data.benchmarks import benchmark_images, check_names, denoising_pair, sr_pair
+from nlrn_tf.data.benchmarks import (
+    BENCHMARKS,
+    benchmark_images,
+    check_names,
+    denoising_pair,
+    sr_pair,
+)
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation_report import comparison, print_overview, print_scores
 from nlrn_tf.evaluation_scores import Scores, resume, write_scores
 from nlrn_tf.evaluation_settings import EvaluationSettings
 from nlrn_tf.images import to_uint8, write_image
 from nlrn_tf.inference import Model
-from nlrn_tf.manifest import find_weights, packaged_names, sha256
+from nlrn_tf.manifest import find_weights, manifest, packaged_names, sha256
 from nlrn_tf.metrics import psnr, ssim
 from nlrn_tf.packaged import load_model
 from nlrn_tf.progress import image_progress
@@ -200,10 +206,11 @@ def _check_packaged(settings: EvaluationSettings) -> None:
         return
     alternative = "bicubic" if settings.task == "sr" else "identity"
     recipe = name if name in ("sr", "denoise_s15", "denoise_s50") else "denoise_s25"
+    level = f" --noise_sigma={settings.noise_sigma:g}" if settings.task == "denoise" else ""
     raise NLRNError(
         f"weights '{name}': no such packaged weights (there are: "
         f"{', '.join(packaged_names()) or 'none'}); train some (`python run_train.py "
-        f"--flagfile=flags/{recipe}.cfg`) and pass "
+        f"--flagfile=flags/{recipe}.cfg{level}`) and pass "
         f"--weights=PATH, or score the input of the network with --method={alternative}"
     )
 
@@ -214,9 +221,17 @@ def check_purpose(config: NLRNConfig, settings: EvaluationSettings) -> None:
     Another noise level than that of the training is worth a warning only, on standard error.
 
     Raises:
-      NLRNError: they are for the other task, or for other scales.
+      NLRNError: they are for the other task, or for other scales, or packaged weights have been
+        trained with the images.
     """
     weights = settings.weights
+    training = manifest().get(str(weights), {}).get("training", {})
+    if BENCHMARKS[settings.dataset].folder in training.get("sources", []):
+        raise NLRNError(
+            f"weights '{weights}' were trained with the images of {settings.dataset}, which cannot "
+            "tell how good they are; train others (--sources=BSDS500/train) and give them with "
+            "--weights"
+        )
     if config.task not in (None, settings.task):
         raise NLRNError(
             f"weights '{weights}' are for task {config.task}, not {settings.task}; "

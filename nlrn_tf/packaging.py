@@ -35,8 +35,7 @@ def package_weights(
 
     Args:
       name: of the packaged network, such as "denoise_s25".
-      workdir: of the run; its `best.keras` is taken, which validation has chosen, or without
-        validation its `weights.keras`.
+      workdir: of the run; its `best.keras` is taken, which validation has chosen.
       scores: files that `run_eval.py --json` wrote for these weights.
       weights_dir: of the package.
       continues: the run started from the packaged weights of this name: steps, minutes, starts
@@ -48,28 +47,28 @@ def package_weights(
       the training curve, and the scores (see `score_entries`).
 
     Raises:
-      NLRNError: the run has no checkpoint, a file of scores cannot be read or is of other weights,
-        a file cannot be written, or there is nothing packaged to continue, or the run is already
-        part of it.
+      NLRNError: the run has no checkpoint or no validated weights, a file of scores cannot be read
+        or is of other weights, a file cannot be written, or there is nothing packaged to continue,
+        or the run is already part of it.
     """
     workdir, weights_dir = Path(workdir), Path(weights_dir)
     checkpoint = latest_checkpoint(workdir / "checkpoints")
     if checkpoint is None:
         raise NLRNError(f"{workdir}: holds no checkpoint of a run")
-    best = workdir / "best.keras"
-    source = best if best.exists() else workdir / "weights.keras"
+    source, run_curve = workdir / "best.keras", workdir / "curve.csv"
+    for path in (source, run_curve):
+        if not path.is_file():
+            raise NLRNError(f"{path}: is missing; train with --validation_images, which writes it")
     entries = _merged([], scores, {sha256(source)})
     starts = read_history(workdir)
-    curve, run_curve = weights_dir / f"{name}_curve.csv", workdir / "curve.csv"
+    curve = weights_dir / f"{name}_curve.csv"
     if continues:
         before = _entry_before(name, starts, weights_dir)
         rows = _joined_curves(curve, before, run_curve)
     else:
         before = {"steps": 0, "minutes": 0, "starts": []}
         rows = run_curve.read_text()
-    steps, minutes = checkpoint.step, checkpoint.minutes
-    if source == best:
-        steps, minutes = _extent_of_best(run_curve)
+    steps, minutes = _extent_of_best(run_curve)
     model = load_model(source, unroll=False)
     weights = weights_dir / f"{name}.keras"
     save_model(model, weights)

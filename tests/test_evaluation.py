@@ -216,6 +216,17 @@ def test_weights_for_another_noise_level_are_worth_a_warning(capsys):
     assert "sigma 15" in capsys.readouterr().err
 
 
+def test_weights_are_not_scored_on_their_training_images():
+    for level in (15, 25, 50):
+        settings = EvaluationSettings("BSD200", noise_sigma=level)
+        config = NLRNConfig(task="denoise", noise_sigma=float(level))
+        with pytest.raises(NLRNError, match="trained with the images of BSD200"):
+            check_purpose(config, settings)
+        check_purpose(config, EvaluationSettings("BSD68", noise_sigma=level))
+        own = EvaluationSettings("BSD200", noise_sigma=level, weights="own.keras")
+        check_purpose(config, own)
+
+
 def test_weights_that_are_not_packaged_say_what_to_do(set5):
     with pytest.raises(NLRNError, match=r"denoise_s33.*run_train\.py.*--method=identity"):
         evaluate(EvaluationSettings("Set5", noise_sigma=33), data_dir=set5)

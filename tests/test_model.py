@@ -120,9 +120,26 @@ def test_table_1_similarities_differ_and_are_what_they_say(rng):
         layer = NonLocal(config)
         layer.build((None, None, None, 8))
         layer.g.kernel.assign(np.eye(8)[None, None, None])
+        bias = rng.normal(size=8)
+        layer.g.bias.assign(bias[None])
         output, _ = layer(features, ())
         attended = (output - features).numpy().reshape(20, 8)
-        np.testing.assert_allclose(attended, weights @ flat, atol=1e-4)
+        np.testing.assert_allclose(attended, weights @ (flat + bias), atol=1e-4)
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.parametrize("unroll", [False, True])
+def test_low_precision_is_near_float32_for_all_similarities(rng, similarity, unroll):
+    config = dataclasses.replace(TINY, similarity=similarity, unroll=unroll)
+    exact = _randomized(config)
+    rounded = nlrn_tf.NLRN(config, dtype="mixed_bfloat16")
+    rounded.set_weights(exact.get_weights())
+    images = _images(rng, 1, 10, 19)
+    # Normalised by the batch: dot products, which nothing bounds, overflow with any others.
+    expected = exact(images, training=True)
+    change = expected - images
+    difference = rounded(images, training=True) - expected
+    assert np.abs(difference).max() < 0.1 * np.abs(change).max()
 
 
 def _softmax(logits):

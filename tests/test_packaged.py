@@ -35,7 +35,11 @@ def test_every_packaged_file_loads_and_matches_its_manifest():
     assert files == set(entries) == set(manifest.packaged_names())
     for name in entries:
         config = nlrn_tf.load_model(name).config
-        assert name == ("sr" if config.task == "sr" else f"denoise_s{config.noise_sigma:g}")
+        if config.task == "sr":
+            assert name == "sr"
+        else:
+            size = "" if config.filters == 128 else "lite_"
+            assert name == f"denoise_{size}s{config.noise_sigma:g}"
 
 
 def test_a_changed_packaged_file_is_refused(saved, tmp_path, monkeypatch):

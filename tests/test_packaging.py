@@ -21,8 +21,9 @@ from nlrn_tf.training.history import read_history, record_start
 def run(tmp_path):
     """A work folder as training leaves it."""
     config = nlrn_tf.NLRNConfig(4, 2, 2, 5, task="denoise", noise_sigma=25.0)
-    save_model(nlrn_tf.NLRN(config), tmp_path / "weights.keras")
-    (tmp_path / "curve.csv").write_text("step,minutes\n5,1.5\n")
+    for name in ("weights.keras", "best.keras"):
+        save_model(nlrn_tf.NLRN(config), tmp_path / name)
+    (tmp_path / "curve.csv").write_text(f"{','.join(COLUMNS)}\n5,1.5,3,0.001,49,27,28.0\n")
     checkpoint = Checkpoint({"trainable": [np.zeros(2)]}, step=5, minutes=1.5, best=28.0)
     save_checkpoint(tmp_path / "checkpoints", checkpoint, keep=1)
     record_start(tmp_path, ["run_train.py", "--flagfile=my flags.cfg"])
@@ -38,8 +39,7 @@ def test_history_grows_with_each_start(run):
 
 
 def test_the_weights_that_validation_chose_are_packaged(run, tmp_path):
-    best = nlrn_tf.NLRN(nlrn_tf.NLRNConfig(4, 2, 2, 5, task="denoise", noise_sigma=25.0))
-    save_model(best, run / "best.keras")
+    best = nlrn_tf.load_model(run / "best.keras")
     rows = ["4,1.0,3,0.001,50,27,28.1", "5,1.5,3,0.001,49,27,28.3", "6,2.0,3,0.001,48,27,28.2"]
     (run / "curve.csv").write_text("\n".join([",".join(COLUMNS), *rows, ""]))
     entry = package_weights("denoise_s25", run, [], tmp_path / "package")
@@ -48,6 +48,14 @@ def test_the_weights_that_validation_chose_are_packaged(run, tmp_path):
     packaged = nlrn_tf.load_model(tmp_path / "package" / "denoise_s25.keras")
     for weight, expected in zip(packaged.get_weights(), best.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, expected)
+
+
+@pytest.mark.parametrize("name", ["best.keras", "curve.csv"])
+def test_a_run_without_validation_is_not_packaged(run, tmp_path, name):
+    (run / name).unlink()
+    with pytest.raises(NLRNError, match=f"{name}: is missing; train with --validation_images"):
+        package_weights("denoise_s25", run, [], tmp_path / "package")
+    assert not (tmp_path / "package").exists()
 
 
 def test_a_run_that_went_on_from_packaged_weights(run, tmp_path):
@@ -89,7 +97,7 @@ def scores_of(weights, path, dataset="Set12", images=12, **settings):
 
 
 def test_weights_curve_and_entry_are_written(run, tmp_path):
-    scores = scores_of(run / "weights.keras", tmp_path / "set12.json")
+    scores = scores_of(run / "best.keras", tmp_path / "set12.json")
     folder = tmp_path / "package"
     folder.mkdir()
     (folder / "manifest.json").write_text('{"other": {}}')
@@ -103,12 +111,12 @@ def test_weights_curve_and_entry_are_written(run, tmp_path):
     assert (found["psnr"], found["ssim"], found["input_psnr"]) == (35.0, pytest.approx(0.8), 20)
     assert (found["self_ensemble"], found["precision"], found["subset"]) == (False, "float32", [])
     assert found["images"] == {"12.png": 40.5, "11.png": 39.5}  # the quickest
-    assert (folder / entry["curve"]).read_text() == "step,minutes\n5,1.5\n"
+    assert (folder / entry["curve"]).read_text() == (run / "curve.csv").read_text()
     assert nlrn_tf.load_model(folder / "denoise_s25.keras").config.noise_sigma == 25
 
 
 def test_scores_are_added_and_replaced(run, tmp_path):
-    folder, weights = tmp_path / "package", run / "weights.keras"
+    folder, weights = tmp_path / "package", run / "best.keras"
     package_weights("denoise_s25", run, [scores_of(weights, tmp_path / "1.json")], folder)
     ensemble = scores_of(weights, tmp_path / "2.json", self_ensemble=True)
     subset = scores_of(folder / "denoise_s25.keras", tmp_path / "3.json", images=2)

@@ -15,6 +15,7 @@ import pytest
 import nlrn_tf
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.images import write_image
+from nlrn_tf.packaged import save_model
 from nlrn_tf.training.checkpoint import latest_checkpoint
 from nlrn_tf.training.curve import read_curve
 from nlrn_tf.training.step import TrainingStep
@@ -78,10 +79,12 @@ class TestRun:
             train(config, workdir=tmp_path / f"cut{last}", data_dir=photos)
             _assert_same_run(_final(tmp_path / f"cut{last}"), _final(tmp_path / "whole"))
 
-    def test_a_finished_run_is_left_as_it_is(self, photos, tmp_path):
-        train(SMALL, workdir=tmp_path, data_dir=photos)
+    @pytest.mark.parametrize("images", [SMALL.validation_images, ()])
+    def test_a_finished_run_is_left_as_it_is(self, photos, tmp_path, images):
+        config = dataclasses.replace(SMALL, validation_images=images, steps=3)
+        train(config, workdir=tmp_path, data_dir=photos)
         before = (tmp_path / "weights.keras").stat().st_mtime_ns
-        train(SMALL, workdir=tmp_path, data_dir=photos)
+        train(config, workdir=tmp_path, data_dir=photos)
         assert (tmp_path / "weights.keras").stat().st_mtime_ns == before
 
     def test_a_checkpoint_at_the_last_step_does_not_stand_in_for_the_validation(
@@ -93,9 +96,10 @@ class TestRun:
 
     def test_a_work_folder_of_another_run_is_refused(self, photos, tmp_path):
         train(SMALL, workdir=tmp_path, data_dir=photos)
-        other = dataclasses.replace(SMALL, noise_sigma=50.0)
-        with pytest.raises(NLRNError, match="--noise_sigma"):
-            train(other, workdir=tmp_path, data_dir=photos)
+        for change in ({"noise_sigma": 50.0}, {"validation_crop": 12}):
+            other = dataclasses.replace(SMALL, **change)
+            with pytest.raises(NLRNError, match=f"--{next(iter(change))}"):
+                train(other, workdir=tmp_path, data_dir=photos)
 
     def test_starts_from_given_weights(self, photos, tmp_path):
         first = train(SMALL, workdir=tmp_path / "a", data_dir=photos)
@@ -107,6 +111,11 @@ class TestRun:
         narrow = dataclasses.replace(SMALL, filters=4)
         with pytest.raises(NLRNError, match="--filters"):
             train(narrow, workdir=tmp_path / "c", data_dir=photos, init_weights=str(first))
+        without = dataclasses.replace(a.config, correlation_propagation=False)
+        other = str(tmp_path / "other.keras")
+        save_model(nlrn_tf.NLRN(without), other)
+        with pytest.raises(NLRNError, match=r"other\.keras: has correlation_propagation=False"):
+            train(SMALL, workdir=tmp_path / "c", data_dir=photos, init_weights=other)
 
     def test_stops_after_many_steps_without_a_finite_gradient(self, photos, tmp_path, monkeypatch):
         config = dataclasses.replace(SMALL, steps=50, max_skipped=3)

@@ -101,6 +101,10 @@ class TestStep:
         state["counters"][1] = np.float32(1e30)
         after, metrics = TrainingStep(model, config)(state, [new_batch(rng)], 1e-3)
         assert metrics["finite"] == 0
+        assert np.isfinite(metrics["loss"])
+        for name in ("trainable", "non_trainable", "momentum", "velocity"):
+            for before, now in zip(state[name], after[name], strict=True):
+                np.testing.assert_array_equal(before, now, err_msg=name)
         assert float(after["counters"][1]) == pytest.approx(0.5e30)
         assert float(after["counters"][0]) == 0
 

@@ -27,7 +27,8 @@ class NonLocal(keras.layers.Layer):
     The correlation of the earlier states is handed from call to call. Its form depends on how the
     attention is done:
 
-    - dense, when the image fits in the window: the summed logits, float32 `[B, H W, H W]`;
+    - dense, when the image fits in the window: the summed logits, float32 `[B, H W, H W]`; in
+      training an unrolled network what `accumulating_attention` returns;
     - windowed: the queries and keys of the states so far, since a sum of products is the product
       of the concatenated factors; that is 2 T L numbers for a pixel instead of q^2. An unrolled
       network lists them, and in low precision keeps few channels that nearly give the same products
@@ -73,7 +74,10 @@ class NonLocal(keras.layers.Layer):
         origin = self._origin(features)
         centred = ops.cast(ops.cast(features, "float32") - origin, self.compute_dtype)
         queries, keys = self._embed(features, centred, origin, state)
-        values = self.g.linear(centred, state)
+        if self._normalization == "softmax":
+            values = self.g.linear(centred, state)
+        else:
+            values = _embed_from(self.g, centred, origin, state)
         if self._is_dense(features):
             attended, correlation = self._attend_densely(
                 queries, keys, values, correlation, training
@@ -84,7 +88,8 @@ class NonLocal(keras.layers.Layer):
             )
             if not training:
                 correlation = self._compressed(correlation)
-        attended = ops.cast(attended, "float32") + _apply(self.g, origin, state)
+        if self._normalization == "softmax":
+            attended = ops.cast(attended, "float32") + _apply(self.g, origin, state)
         return features + ops.cast(attended, features.dtype), correlation
 
     def initial_correlation(self, features, training=False):
@@ -97,7 +102,9 @@ class NonLocal(keras.layers.Layer):
         if self.config.unroll:
             return ()
         embeddings = (batch, height, width, self.config.num_states, self._inner_size())
-        return tuple(ops.zeros(embeddings, self.compute_dtype) for _ in ("queries", "keys"))
+        # The factors of the distances are float32: a low precision would round their norms.
+        dtype = "float32" if self._similarity == "euclidean" else self.compute_dtype
+        return tuple(ops.zeros(embeddings, dtype) for _ in ("queries", "keys"))
 
     def _attend_densely(self, queries, keys, values, correlation, training):
         batch, height, width, channels = ops.shape(values)
@@ -149,7 +156,7 @@ class NonLocal(keras.layers.Layer):
 
     def _store(self, queries, keys, correlation, state):
         # Added and not written in place, which has no gradient on TensorFlow.
-        place = ops.one_hot(state, self.config.num_states, dtype=self.compute_dtype)[:, None]
+        place = ops.one_hot(state, self.config.num_states, dtype=queries.dtype)[:, None]
         return tuple(
             past + place * new[..., None, :]
             for past, new in zip(correlation, (queries, keys), strict=True)

@@ -30,6 +30,7 @@ class Checkpoint:
         randomness there is (`data/pipeline.py`).
       minutes: training time so far.
       num_states: states of the network now.
+      weights_step: the step of which `weights.keras` is.
       skipped: steps skipped so far for a gradient that was not finite.
       best: highest validation PSNR so far in dB, or None.
       curve: the rows of `curve.csv` so far.
@@ -41,6 +42,7 @@ class Checkpoint:
     examples: int = 0
     minutes: float = 0.0
     num_states: int = 0
+    weights_step: int = -1
     skipped: int = 0
     best: float | None = None
     curve: list[dict] = dataclasses.field(default_factory=list)

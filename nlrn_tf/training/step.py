@@ -43,8 +43,8 @@ class TrainingStep:
     """Adam on half the mean squared error, clipped at a global gradient norm.
 
     The loss is that of the paper (section 4: 1/2 MSE over the patch) in grey levels 0..255, the
-    units of the network inside. A step whose gradient is not finite changes nothing but, in
-    float16, the loss scale.
+    units of the network inside. A step whose loss or gradient is not finite changes nothing but,
+    in float16, the loss scale.
     """
 
     def __init__(self, model: NLRN, config: TrainingConfig):
@@ -66,12 +66,14 @@ class TrainingStep:
           The next state, and metrics as scalar tensors: "loss" in squared grey levels, "mse" of
           images in [0, 1], "gradient_norm" before clipping, "finite" (1 or 0).
         """
-        sums = None
+        sums, statistics = None, state["non_trainable"]
         for degraded, clean in batches:
             state, parts = self._accumulate(state, degraded, clean)
             sums = parts if sums is None else [a + b for a, b in zip(sums, parts, strict=True)]
         *gradients, loss = [total / len(batches) for total in sums]
-        state, norm, finite = self._apply(state, gradients, np.float32(learning_rate))
+        state, norm, finite = self._apply(
+            state, statistics, gradients, loss, np.float32(learning_rate)
+        )
         mse = 2 * loss / GREY_LEVELS**2
         return state, {"loss": loss, "mse": mse, "gradient_norm": norm, "finite": finite}
 
@@ -88,19 +90,19 @@ class TrainingStep:
 
         (loss, non_trainable), gradients = _gradients_of(scaled_loss, state["trainable"])
         gradients = [gradient / loss_scale for gradient in gradients]
-        finite = ops.isfinite(loss)
-        kept = _choose(finite, non_trainable, state["non_trainable"])
-        return {**state, "non_trainable": kept}, [*gradients, loss]
+        return {**state, "non_trainable": non_trainable}, [*gradients, loss]
 
-    def _update(self, state, gradients, learning_rate):
+    def _update(self, state, statistics, gradients, loss, learning_rate):
+        """The next state; `statistics` are the moving ones before this step."""
         norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in gradients))
-        finite = ops.isfinite(norm)
+        finite = ops.logical_and(ops.isfinite(norm), ops.isfinite(loss))
         factor = ops.minimum(1.0, self._config.clip_norm / (norm + 1e-12))
         stepped = _adam(state, [gradient * factor for gradient in gradients], learning_rate)
         if state["ema"]:
             stepped["ema"] = self._averages(stepped)
+        before = {**state, "non_trainable": statistics}
         kept = {
-            name: _choose(finite, stepped[name], state[name])
+            name: _choose(finite, stepped[name], before[name])
             for name in state
             if name != "counters"
         }

@@ -43,10 +43,12 @@ from nlrn_tf.training.validation import validate, validation_samples
 RESUMABLE = {
     *("steps", "max_minutes", "learning_rate", "lr_schedule", "lr_halvings", "phase_ends"),
     *("num_states", "patch_size", "batch_size", "accumulate", "precision", "unroll"),
-    *("max_skipped", "validation_images", "validation_crop", "validation_minutes"),
-    *("validation_steps", "checkpoint_minutes", "checkpoint_steps", "keep_checkpoints"),
-    *("log_seconds", "clip_norm"),
+    *("max_skipped", "validation_minutes", "validation_steps", "checkpoint_minutes"),
+    *("checkpoint_steps", "keep_checkpoints", "log_seconds", "clip_norm"),
 }
+
+# What has no flag: training is that of the paper's network.
+_FIXED_IN_TRAINING = ("correlation_propagation", "similarity", "tied_weights")
 
 
 def train(
@@ -130,10 +132,9 @@ class _Trainer:
             self._save()
 
     def _weights_are_current(self) -> bool:
-        """Whether `weights.keras` is that of this step: it is written with each validation."""
-        curve = self.journal.curve
-        validated = bool(curve) and int(curve[-1]["step"]) == self._clock.step
-        return validated and (self._workdir / "weights.keras").exists()
+        """Whether `weights.keras` is that of this step."""
+        weights = self._workdir / "weights.keras"
+        return self._run.weights_step == self._clock.step and weights.exists()
 
     def _enter(self, phase: Phase) -> None:
         """Makes the network and the data of a phase; the network grows if it must."""
@@ -222,6 +223,7 @@ class _Trainer:
                 self._run.best = score
                 save_model(model, self._workdir / "best.keras")
         save_model(model, self._workdir / "weights.keras")
+        self._run.weights_step = self._clock.step
         self._validated_at = self._clock.minutes
 
     def _current_network(self) -> NLRN:
@@ -250,7 +252,7 @@ def _fresh_run(config: TrainingConfig, init_weights: str | None) -> Checkpoint:
         model = NLRN(_network_config(config, num_states))
     else:
         model = load_model(init_weights)
-        _require_same_network(model.config, config, init_weights)
+        _require_same_network(model.config, _network_config(config, num_states), init_weights)
     return Checkpoint(first_state(model, config), num_states=model.config.num_states)
 
 
@@ -269,11 +271,14 @@ def _network_config(config: TrainingConfig, num_states: int, unroll: bool = Fals
     )
 
 
-def _require_same_network(found: NLRNConfig, config: TrainingConfig, path: str) -> None:
-    for name in ("filters", "embedding_size", "non_local_every"):
-        if getattr(found, name) != getattr(config, name):
+def _require_same_network(found: NLRNConfig, trained: NLRNConfig, path: str) -> None:
+    """Refuses weights of a network that differs in more than what training may change."""
+    for name in ("filters", "embedding_size", "non_local_every", *_FIXED_IN_TRAINING):
+        if getattr(found, name) != getattr(trained, name):
             raise NLRNError(
-                f"{path}: has {name}={getattr(found, name)}, but --{name}={getattr(config, name)}"
+                f"{path}: has {name}={getattr(found, name)}, but {getattr(trained, name)} is to be "
+                "trained; give other --init_weights"
+                + ("" if name in _FIXED_IN_TRAINING else f" or --{name}")
             )
 
 
