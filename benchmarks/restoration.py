@@ -123,8 +123,10 @@ def _flops(config, protocol: str, shape: tuple[int, int]) -> float:
 
     channels, size = config.filters, config.embedding_size
     window = min(config.window_size, shape[0]) * min(config.window_size, shape[1])
-    convolutions = 2 * 9 * channels * channels + channels * (2 * size + channels)
-    attention = window * (size + channels)
+    convolutions = 2 * 9 * channels * channels
+    attention = window * (size + channels) + channels * (2 * size + channels)
+    every = config.non_local_every
+    non_local_states = -(-config.num_states // every) if every else 0
     pixels = shape[0] * shape[1]
     if protocol == "patches":
         sides = [min(PATCH, side) for side in shape]
@@ -132,7 +134,7 @@ def _flops(config, protocol: str, shape: tuple[int, int]) -> float:
             len(positions(side, part, STRIDE)) for side, part in zip(shape, sides, strict=True)
         ]
         pixels = counts[0] * counts[1] * sides[0] * sides[1]
-    return 2.0 * pixels * config.num_states * (convolutions + attention)
+    return 2.0 * pixels * (config.num_states * convolutions + non_local_states * attention)
 
 
 def _resident_mib() -> float:

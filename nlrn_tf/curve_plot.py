@@ -31,7 +31,7 @@ def plot_curves(paths: Sequence[str | os.PathLike], output: str | os.PathLike) -
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise NLRNError("matplotlib is missing: pip install 'nlrn-tf[figures]'") from error
+        raise NLRNError("matplotlib is missing: pip install matplotlib") from error
     if not paths:
         raise NLRNError("no curve: name at least one file")
     curves = {curve_name(path): read_curve(path) for path in paths}

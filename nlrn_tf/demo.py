@@ -73,10 +73,8 @@ def demo(
 
 def _photograph() -> np.ndarray:
     """The head and the camera of scikit-image's cameraman, uint8 `[256, 256]`."""
-    try:
-        from skimage import data
-    except ImportError as error:
-        raise NLRNError("scikit-image is missing: pip install 'nlrn-tf[demo]'") from error
+    from skimage import data
+
     return data.camera()[40:296, 120:376]
 
 
