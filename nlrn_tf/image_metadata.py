@@ -4,6 +4,7 @@ import dataclasses
 import io
 import logging
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -11,6 +12,8 @@ import tifffile
 
 # It would complain of each EXIF block, which is a TIFF file without pixels.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 # Tags of TIFF 6.0, which EXIF uses too, and some of their values.
 _PHOTOMETRIC, _ORIENTATION, _SAMPLES_PER_PIXEL = 262, 274, 277
@@ -111,6 +114,23 @@ def read_metadata(content: np.ndarray) -> ImageMetadata:
     )
 
 
+def is_damaged_png(content: bytes) -> bool:
+    """Whether a needed chunk is cut off or has a wrong checksum; libpng would print about it."""
+    if not content.startswith(_PNG):
+        return False
+    start, kind = 8, b""
+    while kind != b"IEND":
+        end = start + 8 + int.from_bytes(content[start : start + 4], "big")
+        kind, checksum = content[start + 4 : start + 8], content[end : end + 4]
+        if len(checksum) < 4:
+            return True
+        needed = kind[:1].isupper()
+        if needed and zlib.crc32(content[start + 4 : end]) != int.from_bytes(checksum, "big"):
+            return True
+        start = end + 4
+    return False
+
+
 def _tags(content: bytes) -> tuple[dict[int, object], int]:
     """The tags of the first page of a TIFF file or an EXIF block, and the number of pages.
 
@@ -129,7 +149,7 @@ def _tags(content: bytes) -> tuple[dict[int, object], int]:
 
 def _png_colour_type(content: np.ndarray) -> int | None:
     """0 for grey, 4 for grey with alpha, which OpenCV decodes as colour; None of other files."""
-    return content[25] if content[:8].tobytes() == b"\x89PNG\r\n\x1a\n" else None
+    return content[25] if content[:8].tobytes() == _PNG else None
 
 
 def _png_head(content: np.ndarray) -> bytes:

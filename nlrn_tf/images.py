@@ -7,7 +7,6 @@ also have 16 bits (uint16) and alpha as a last channel: `[H, W, 2]`, `[H, W, 4]`
 import dataclasses
 import io
 import os
-import zlib
 from pathlib import Path
 
 import cv2
@@ -18,7 +17,7 @@ import tifffile
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import write_bytes
-from nlrn_tf.image_metadata import ImageMetadata, read_metadata
+from nlrn_tf.image_metadata import ImageMetadata, is_damaged_png, read_metadata
 
 # Its warnings would add lines to our one-line errors.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -238,7 +237,7 @@ def _read(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
         content = np.fromfile(path, np.uint8)
     except OSError as error:
         raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
-    damaged = _is_damaged_png(content.tobytes())
+    damaged = is_damaged_png(content.tobytes())
     stored = None if damaged else _decode(content, cv2.IMREAD_UNCHANGED)
     if stored is None:
         raise NLRNError(f"{path}: {_UNDECODABLE}")
@@ -303,20 +302,3 @@ def _decode(content: np.ndarray, mode: int) -> np.ndarray | None:
         return cv2.imdecode(content, mode) if content.size else None
     except cv2.error:  # OpenCV's limits on header sizes raise instead of returning None
         return None
-
-
-def _is_damaged_png(content: bytes) -> bool:
-    """Whether a needed chunk is cut off or has a wrong checksum; libpng would print about it."""
-    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return False
-    start, kind = 8, b""
-    while kind != b"IEND":
-        end = start + 8 + int.from_bytes(content[start : start + 4], "big")
-        kind, checksum = content[start + 4 : start + 8], content[end : end + 4]
-        if len(checksum) < 4:
-            return True
-        needed = kind[:1].isupper()
-        if needed and zlib.crc32(content[start + 4 : end]) != int.from_bytes(checksum, "big"):
-            return True
-        start = end + 4
-    return False

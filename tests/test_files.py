@@ -12,6 +12,12 @@ def test_makes_the_folder_and_writes(tmp_path):
     assert (tmp_path / "a" / "b.txt").read_text(encoding="utf-8") == "grün"
 
 
+@pytest.mark.parametrize("name", ["n" * 250 + ".png", "名" * 80 + ".png"])
+def test_names_may_be_as_long_as_the_file_system_takes(tmp_path, name):
+    write_bytes(tmp_path / name, b"content")
+    assert os.listdir(tmp_path) == [name]
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "file.bin"
     write_bytes(path, b"old")

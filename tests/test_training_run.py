@@ -101,6 +101,14 @@ class TestRun:
             with pytest.raises(NLRNError, match=f"--{next(iter(change))}"):
                 train(other, workdir=tmp_path, data_dir=photos)
 
+    def test_a_run_that_goes_on_in_float16_gets_its_loss_scale(self, photos, tmp_path):
+        config = dataclasses.replace(SMALL, steps=1, validation_images=())
+        train(config, workdir=tmp_path, data_dir=photos)
+        config = dataclasses.replace(config, steps=2, precision="float16")
+        train(config, workdir=tmp_path, data_dir=photos)
+        counters = latest_checkpoint(tmp_path / "checkpoints").state["counters"]
+        assert [float(value) for value in counters] == [2, 4096, 1]
+
     def test_starts_from_given_weights(self, photos, tmp_path):
         first = train(SMALL, workdir=tmp_path / "a", data_dir=photos)
         config = dataclasses.replace(SMALL, steps=1, learning_rate=1e-12)

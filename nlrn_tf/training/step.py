@@ -19,7 +19,7 @@ from nlrn_tf.model import GREY_LEVELS, NLRN
 from nlrn_tf.training.settings import TrainingConfig
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
-FIRST_LOSS_SCALE = 2.0**12
+FIRST_LOSS_SCALE = np.float32(2**12)
 LOSS_SCALE_GROWTH_STEPS = 1000
 
 
@@ -28,14 +28,14 @@ def first_state(model: NLRN, config: TrainingConfig) -> dict[str, list]:
     trainable = [ops.convert_to_numpy(v) for v in model.trainable_variables]
     non_trainable = [ops.convert_to_numpy(v) for v in model.non_trainable_variables]
     zeros = [np.zeros_like(array) for array in trainable]
-    scale = FIRST_LOSS_SCALE if config.precision == "float16" else 1.0
+    scale = FIRST_LOSS_SCALE if config.precision == "float16" else np.float32(1)
     return {
         "trainable": trainable,
         "non_trainable": non_trainable,
         "momentum": zeros,
         "velocity": [array.copy() for array in zeros],
         "ema": [a.copy() for a in trainable + non_trainable] if config.ema_decay else [],
-        "counters": [np.float32(0), np.float32(scale), np.float32(0)],
+        "counters": [np.float32(0), scale, np.float32(0)],
     }
 
 

@@ -36,7 +36,7 @@ from nlrn_tf.training.growth import grow_state
 from nlrn_tf.training.journal import Journal
 from nlrn_tf.training.schedule import Clock, learning_rate, phase_at
 from nlrn_tf.training.settings import Phase, TrainingConfig
-from nlrn_tf.training.step import TrainingStep, first_state
+from nlrn_tf.training.step import FIRST_LOSS_SCALE, TrainingStep, first_state
 from nlrn_tf.training.validation import validate, validation_samples
 
 # Settings that may change when a run goes on; the others say what is being trained.
@@ -106,6 +106,8 @@ class _Trainer:
         found = latest_checkpoint(workdir / "checkpoints")
         self._run = found or _fresh_run(config, init_weights)
         _require_same_run(self._run, config, workdir)
+        if found and config.precision == "float16" and found.config["precision"] != "float16":
+            self._run.state["counters"][1] = FIRST_LOSS_SCALE
         self._clock = Clock(config, self._run.step, self._run.minutes)
         self.journal = Journal(workdir, config, self._clock, self._run.curve)
         self._saved_at = self._validated_at = self._clock.minutes
