@@ -38,6 +38,7 @@ from nlrn_tf.training.schedule import Clock, learning_rate, phase_at
 from nlrn_tf.training.settings import Phase, TrainingConfig
 from nlrn_tf.training.step import FIRST_LOSS_SCALE, TrainingStep, first_state
 from nlrn_tf.training.validation import validate, validation_samples
+from nlrn_tf.training.widening import widen
 
 # Settings that may change when a run goes on; the others say what is being trained.
 RESUMABLE = {
@@ -69,7 +70,8 @@ def train(
       workdir: where the run keeps its files (see the head of this module).
       data_dir: the data sets, one folder each.
       records_dir: TFRecords, made when missing; default `workdir/records`.
-      init_weights: packaged name or `.keras` file to start from instead of random weights.
+      init_weights: packaged name or `.keras` file to start from instead of random weights. A
+        narrower network is widened.
       on_start: called when the settings and the data have been found to be right.
 
     Returns:
@@ -254,6 +256,8 @@ def _fresh_run(config: TrainingConfig, init_weights: str | None) -> Checkpoint:
         model = NLRN(_network_config(config, num_states))
     else:
         model = load_model(init_weights)
+        if config.filters > model.config.filters:
+            model = widen(model, config.filters, config.embedding_size, config.seed)
         _require_same_network(model.config, _network_config(config, num_states), init_weights)
     return Checkpoint(first_state(model, config), num_states=model.config.num_states)
 
@@ -275,7 +279,7 @@ def _network_config(config: TrainingConfig, num_states: int, unroll: bool = Fals
 
 def _require_same_network(found: NLRNConfig, trained: NLRNConfig, path: str) -> None:
     """Refuses weights of a network that differs in more than what training may change."""
-    for name in ("filters", "embedding_size", "non_local_every", *_FIXED_IN_TRAINING):
+    for name in ("filters", "embedding_size", *_FIXED_IN_TRAINING):
         if getattr(found, name) != getattr(trained, name):
             raise NLRNError(
                 f"{path}: has {name}={getattr(found, name)}, but {getattr(trained, name)} is to be "
