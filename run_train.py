@@ -25,8 +25,8 @@ flags.DEFINE_float("noise_sigma", 25.0, "Noise level for denoising, in 8-bit gre
 flags.DEFINE_list("scales", ["2", "3", "4"], "Factors for super-resolution, mixed in one model.")
 flags.DEFINE_list("sources", ["BSDS500/train", "BSDS500/test"], "Image folders below --data_dir.")
 flags.DEFINE_list("scale_augmentation", ["1"], "Factors by which training images are shrunk.")
-flags.DEFINE_integer("filters", 128, "Channels of the state.")
-flags.DEFINE_integer("embedding_size", 64, "Channels of the embeddings theta and phi.")
+flags.DEFINE_list("filters", ["128"], "Channels of the state; one number a phase or for all.")
+flags.DEFINE_list("embedding_size", ["64"], "Channels of the embeddings theta and phi, likewise.")
 flags.DEFINE_integer("window_size", 45, "Neighbourhood of the attention, in pixels.")
 flags.DEFINE_integer(
     "non_local_every", 1, "States from one with the non-local module to the next (0: none has it)."

@@ -8,8 +8,8 @@ from nlrn_tf.training.settings import TrainingConfig
 
 SMALL = TrainingConfig(
     sources=("photos",),
-    filters=6,
-    embedding_size=3,
+    filters=(6,),
+    embedding_size=(3,),
     window_size=9,
     num_states=(2,),
     patch_size=(9,),
@@ -26,8 +26,8 @@ def new_model(config, num_states=2, dtype="float32"):
     keras.utils.set_random_seed(1)
     return nlrn_tf.NLRN(
         nlrn_tf.NLRNConfig(
-            config.filters,
-            config.embedding_size,
+            config.filters[-1],
+            config.embedding_size[-1],
             num_states,
             config.window_size,
             non_local_every=config.non_local_every,

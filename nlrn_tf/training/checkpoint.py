@@ -29,7 +29,7 @@ class Checkpoint:
       examples: examples consumed, the position in the data; with the seed it is all the
         randomness there is (`data/pipeline.py`).
       minutes: training time so far.
-      num_states: states of the network now.
+      num_states, filters, embedding_size: of the network now.
       weights_step: the step of which `weights.keras` is.
       skipped: steps skipped so far for a gradient that was not finite.
       best: highest validation PSNR so far in dB, or None.
@@ -47,6 +47,8 @@ class Checkpoint:
     best: float | None = None
     curve: list[dict] = dataclasses.field(default_factory=list)
     config: dict = dataclasses.field(default_factory=dict)
+    filters: int = 128
+    embedding_size: int = 64
 
 
 def save_checkpoint(folder: str | os.PathLike, checkpoint: Checkpoint, keep: int) -> Path:

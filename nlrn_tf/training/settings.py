@@ -9,23 +9,42 @@ from nlrn_tf.precision import POLICIES
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """A stretch of training with one number of states, patch size and batch size.
+    """A stretch of training with one size of network, patch size and batch size.
 
     `end` is the progress (0 to 1, see `schedule.Clock`) at which the next phase begins.
     """
 
+    filters: int
+    embedding_size: int
     num_states: int
     patch_size: int
     batch_size: int
     end: float
 
 
+# Allowed values of --filters, as a message.
+WIDER = "the same multiple of the filters and of the embedding size before"
+
+
+def may_widen(before, after) -> bool:
+    """Whether a network may grow from the `filters` and `embedding_size` of one to the other's."""
+    factor = after.filters // before.filters
+    return (after.filters, after.embedding_size) == (
+        factor * before.filters,
+        factor * before.embedding_size,
+    )
+
+
+_PER_PHASE = tuple(field.name for field in dataclasses.fields(Phase) if field.name != "end")
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
     """All settings of a run but its folders; the flags of `run_train.py` have the same names.
 
-    Lists in `num_states`, `patch_size` and `batch_size` have one entry for each phase or one for
-    all; `phase_ends` has the progress at which each phase but the last ends.
+    Lists in `filters`, `embedding_size`, `num_states`, `patch_size` and `batch_size` have one entry
+    for each phase or one for all; `phase_ends` has the progress at which each phase but the last
+    ends.
     """
 
     task: str = "denoise"
@@ -33,8 +52,8 @@ class TrainingConfig:
     scales: tuple[int, ...] = (2, 3, 4)
     sources: tuple[str, ...] = ("BSDS500/train", "BSDS500/test")
     scale_augmentation: tuple[float, ...] = (1.0,)
-    filters: int = 128
-    embedding_size: int = 64
+    filters: tuple[int, ...] = (128,)
+    embedding_size: tuple[int, ...] = (64,)
     window_size: int = 45
     non_local_every: int = 1
     num_states: tuple[int, ...] = (12,)
@@ -81,7 +100,7 @@ class TrainingConfig:
         count = len(self.phase_ends) + 1
         columns = [
             values if len(values) == count else values * count
-            for values in (self.num_states, self.patch_size, self.batch_size)
+            for values in (getattr(self, name) for name in _PER_PHASE)
         ]
         return [Phase(*row) for row in zip(*columns, (*self.phase_ends, 1.0), strict=True)]
 
@@ -89,7 +108,7 @@ class TrainingConfig:
         ends = (0.0, *self.phase_ends, 1.0)
         increasing = all(a < b for a, b in itertools.pairwise(ends))
         self._require("phase_ends", increasing, "increasing numbers between 0 and 1")
-        for name in ("num_states", "patch_size", "batch_size"):
+        for name in _PER_PHASE:
             values = getattr(self, name)
             self._require(
                 name,
@@ -99,6 +118,8 @@ class TrainingConfig:
             self._require(name, min(values) >= 1, "at least 1")
         grows = list(self.num_states) == sorted(self.num_states)
         self._require("num_states", grows, "never fewer states than in the phase before")
+        for before, after in itertools.pairwise(self.phases()):
+            self._require("filters", may_widen(before, after), WIDER)
         self._require(
             "patch_size",
             max(self.patch_size) <= self.window_size,

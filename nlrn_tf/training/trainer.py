@@ -35,18 +35,21 @@ from nlrn_tf.training.checkpoint import Checkpoint, latest_checkpoint, save_chec
 from nlrn_tf.training.growth import grow_state
 from nlrn_tf.training.journal import Journal
 from nlrn_tf.training.schedule import Clock, learning_rate, phase_at
-from nlrn_tf.training.settings import Phase, TrainingConfig
+from nlrn_tf.training.settings import WIDER, Phase, TrainingConfig, may_widen
 from nlrn_tf.training.step import FIRST_LOSS_SCALE, TrainingStep, first_state
 from nlrn_tf.training.validation import validate, validation_samples
-from nlrn_tf.training.widening import widen
 
 # Settings that may change when a run goes on; the others say what is being trained.
 RESUMABLE = {
     *("steps", "max_minutes", "learning_rate", "lr_schedule", "lr_halvings", "phase_ends"),
-    *("num_states", "patch_size", "batch_size", "accumulate", "precision", "unroll"),
+    *("filters", "embedding_size", "num_states", "patch_size", "batch_size", "accumulate"),
+    *("precision", "unroll"),
     *("max_skipped", "validation_minutes", "validation_steps", "checkpoint_minutes"),
     *("checkpoint_steps", "keep_checkpoints", "log_seconds", "clip_norm"),
 }
+
+# What may grow from phase to phase.
+_GROWING = ("filters", "embedding_size", "num_states")
 
 # What has no flag: training is that of the paper's network.
 _FIXED_IN_TRAINING = ("correlation_propagation", "similarity", "tied_weights")
@@ -143,13 +146,13 @@ class _Trainer:
     def _enter(self, phase: Phase) -> None:
         """Makes the network and the data of a phase; the network grows if it must."""
         config = self._config
-        # A checkpoint may have more states than the phase, when the settings were changed.
-        num_states = max(phase.num_states, self._run.num_states)
+        # A checkpoint may be of a larger network than the phase, when the settings were changed.
+        for name in _GROWING:
+            setattr(self._run, name, max(getattr(phase, name), getattr(self._run, name)))
         model = NLRN(
-            _network_config(config, num_states, config.unroll), dtype=POLICIES[config.precision]
+            _network_config(config, self._run, config.unroll), dtype=POLICIES[config.precision]
         )
-        self._run.state = grow_state(self._run.state, model)
-        self._run.num_states = num_states
+        self._run.state = grow_state(self._run.state, model, config.seed)
         self._train_step = TrainingStep(model, config)
         self._phase = phase
         dataset = make_dataset(
@@ -169,7 +172,8 @@ class _Trainer:
         on_jax = keras.backend.backend() == "jax"
         self._batches = dataset.as_numpy_iterator() if on_jax else iter(dataset)
         self.journal.say(
-            f"{num_states} states, batches of {phase.batch_size * config.accumulate} patches of "
+            f"{self._run.num_states} states of {self._run.filters} channels, batches of "
+            f"{phase.batch_size * config.accumulate} patches of "
             f"{phase.patch_size}x{phase.patch_size}, {config.precision}"
         )
 
@@ -236,7 +240,7 @@ class _Trainer:
         In the precision of the training, but for float16, in which moving statistics that are not
         settled yet overflow.
         """
-        model_config = _network_config(self._config, self._run.num_states, unroll=True)
+        model_config = _network_config(self._config, self._run, unroll=True)
         if self._evaluated is None or self._evaluated.config != model_config:
             precision = "float32" if self._config.precision == "float16" else self._config.precision
             self._evaluated = NLRN(model_config, dtype=POLICIES[precision])
@@ -250,26 +254,27 @@ class _Trainer:
 
 def _fresh_run(config: TrainingConfig, init_weights: str | None) -> Checkpoint:
     """The run before its first step."""
-    num_states = config.phases()[0].num_states
+    network = _network_config(config, config.phases()[0])
     if init_weights is None:
         keras.utils.set_random_seed(config.seed)
-        model = NLRN(_network_config(config, num_states))
+        model = NLRN(network)
     else:
         model = load_model(init_weights)
-        if config.filters > model.config.filters:
-            model = widen(model, config.filters, config.embedding_size, config.seed)
-        _require_same_network(model.config, _network_config(config, num_states), init_weights)
-    return Checkpoint(first_state(model, config), num_states=model.config.num_states)
+        _require_a_start(model.config, network, init_weights)
+    sizes = {name: getattr(model.config, name) for name in _GROWING}
+    return Checkpoint(first_state(model, config), **sizes)
 
 
-def _network_config(config: TrainingConfig, num_states: int, unroll: bool = False) -> NLRNConfig:
+def _network_config(
+    config: TrainingConfig, sizes: Phase | Checkpoint, unroll: bool = False
+) -> NLRNConfig:
     denoise = config.task == "denoise"
     return NLRNConfig(
-        filters=config.filters,
-        embedding_size=config.embedding_size,
+        filters=sizes.filters,
+        embedding_size=sizes.embedding_size,
         window_size=config.window_size,
         non_local_every=config.non_local_every,
-        num_states=num_states,
+        num_states=sizes.num_states,
         unroll=unroll,
         task=config.task,
         noise_sigma=config.noise_sigma if denoise else None,
@@ -277,15 +282,25 @@ def _network_config(config: TrainingConfig, num_states: int, unroll: bool = Fals
     )
 
 
-def _require_same_network(found: NLRNConfig, trained: NLRNConfig, path: str) -> None:
-    """Refuses weights of a network that differs in more than what training may change."""
-    for name in ("filters", "embedding_size", *_FIXED_IN_TRAINING):
+def _require_a_start(found: NLRNConfig, trained: NLRNConfig, path: str) -> None:
+    """Refuses weights of a network that training cannot make that of its first phase."""
+    for name in _FIXED_IN_TRAINING:
         if getattr(found, name) != getattr(trained, name):
             raise NLRNError(
                 f"{path}: has {name}={getattr(found, name)}, but {getattr(trained, name)} is to be "
                 "trained; give other --init_weights"
-                + ("" if name in _FIXED_IN_TRAINING else f" or --{name}")
             )
+    _require_width(found, trained, path)
+
+
+def _require_width(found: NLRNConfig | Checkpoint, wanted: NLRNConfig | Phase, path) -> None:
+    """Refuses a network that cannot grow to the width of another."""
+    if not may_widen(found, wanted):
+        raise NLRNError(
+            f"{path}: has {found.filters} filters and an embedding size of {found.embedding_size}; "
+            f"give --filters and --embedding_size {WIDER}, not {wanted.filters} and "
+            f"{wanted.embedding_size}"
+        )
 
 
 def _require_same_run(run: Checkpoint, config: TrainingConfig, workdir: Path) -> None:
@@ -299,6 +314,9 @@ def _require_same_run(run: Checkpoint, config: TrainingConfig, workdir: Path) ->
                 f"{workdir}: holds a run with --{field.name}={then}, not {now}; "
                 "give another --workdir or the same flags"
             )
+    for phase in config.phases():
+        if phase.filters > run.filters:
+            _require_width(run, phase, workdir)
 
 
 def _is_due(step: int, every_steps: int, minutes: float, every_minutes: float) -> bool:
