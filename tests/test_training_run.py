@@ -116,9 +116,6 @@ class TestRun:
         a, b = nlrn_tf.load_model(first), nlrn_tf.load_model(second)
         for x, y in zip(a.trainable_variables, b.trainable_variables, strict=True):
             np.testing.assert_allclose(x, y, atol=1e-6)
-        narrow = dataclasses.replace(SMALL, filters=4)
-        with pytest.raises(NLRNError, match="--filters"):
-            train(narrow, workdir=tmp_path / "c", data_dir=photos, init_weights=str(first))
         without = dataclasses.replace(a.config, correlation_propagation=False)
         other = str(tmp_path / "other.keras")
         save_model(nlrn_tf.NLRN(without), other)
