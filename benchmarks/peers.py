@@ -1,6 +1,6 @@
 """Compares our network with other denoisers on the same noisy images: PSNR, SSIM, seconds.
 
-  python benchmarks/peers.py
+  python benchmarks/peers.py --weights=denoise_s25,denoise_lite_s25
   python benchmarks/peers.py --dataset=BSD68 --noise_sigma=50 --json=peers.json
 
 The noise and the scores are those of run_eval.py. All are told the level of the noise. OpenCV's
@@ -29,22 +29,26 @@ from nlrn_tf.evaluation_settings import EvaluationSettings
 
 flags.DEFINE_enum("dataset", "Set12", list(BENCHMARKS), "Benchmark to score on.")
 flags.DEFINE_float("noise_sigma", 25.0, "Noise in grey levels of 0..255.")
-flags.DEFINE_string("weights", None, "Name or path; a denoiser. Default: denoise_s<noise_sigma>.")
+_WEIGHTS = flags.DEFINE_list(
+    "weights", [], "Names or paths of denoisers. Default: denoise_s<noise_sigma>."
+)
 flags.DEFINE_integer("max_images", None, "Only the first images of the data set.")
 flags.DEFINE_list("images", [], "Only these images: names without their suffix.")
 flags.DEFINE_enum("precision", precision.AUTO, precision.CHOICES, precision.HELP)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "As of run_eval.py.")
 _JSON = flags.DEFINE_string("json", None, "File for the figures.")
 
-_SETTINGS = ("dataset", "noise_sigma", "weights", "max_images", "images", "precision")
+_SETTINGS = ("dataset", "noise_sigma", "max_images", "images", "precision")
 SMALL = 66  # side in pixels
 
 
 def main(_: list[str]) -> None:
     try:
-        settings = EvaluationSettings(
-            task="denoise", **{name: flags.FLAGS[name].value for name in _SETTINGS}
-        )
+        values = {name: flags.FLAGS[name].value for name in _SETTINGS}
+        networks = [
+            EvaluationSettings(task="denoise", weights=weights, **values)
+            for weights in _WEIGHTS.value or [None]
+        ]
     except NLRNError as error:
         raise flags.Error(f"--{error}") from error
     cli.start_tensorflow()
@@ -52,8 +56,10 @@ def main(_: list[str]) -> None:
     from nlrn_tf.evaluation import check_purpose
     from nlrn_tf.packaged import load_model
 
-    network = load_model(settings.weights, precision=settings.precision)
-    check_purpose(network.config, settings)
+    models = [load_model(network.weights, precision=network.precision) for network in networks]
+    for model, network in zip(models, networks, strict=True):
+        check_purpose(model.config, network)
+    settings = networks[0]
     sigma = settings.noise_sigma
     results = {
         strength: _scored("OpenCV", peers.as_model(peers.opencv_means(sigma, strength)), settings)
@@ -69,11 +75,12 @@ def main(_: list[str]) -> None:
     scores = {"OpenCV non-local means": results[strength]}
     for name, method in others.items():
         scores[name] = _scored(name, peers.as_model(method(sigma)), settings)
-    ours = f"NLRN {Path(settings.weights).stem}"
-    scores[ours] = _scored(ours, network, settings)
+    for model, network in zip(models, networks, strict=True):
+        ours = f"NLRN {Path(network.weights).stem}"
+        scores[ours] = _scored(ours, model, network)
     common.report(
         f"Denoising of {settings.dataset} at sigma {sigma:g}",
-        _described(settings, len(scores[ours]["images"]), strength, peers.has_bm3d()),
+        _described(networks, len(scores[ours]["images"]), strength, peers.has_bm3d()),
         _rows(scores),
         _JSON.value,
     )
@@ -102,14 +109,16 @@ def _rows(scores: dict[str, dict]) -> list[dict]:
     return [dict(zip(("method", "PSNR", "SSIM", "seconds"), row, strict=True)) for row in rows]
 
 
-def _described(settings: EvaluationSettings, count: int, strength: float, with_bm3d: bool) -> dict:
+def _described(
+    networks: list[EvaluationSettings], count: int, strength: float, with_bm3d: bool
+) -> dict:
     import cv2
 
     version = importlib.metadata.version
     return {
         "images": count,
-        "weights": settings.weights,
-        "precision": precision.resolved(settings.precision),
+        "weights": ", ".join(network.weights for network in networks),
+        "precision": precision.resolved(networks[0].precision),
         "OpenCV": f"{cv2.__version__} (h {strength:g} sigma, {cv2.getNumThreads()} threads)",
         "scikit-image": version("scikit-image"),
         "BM3D": version("bm3d") if with_bm3d else "not installed",

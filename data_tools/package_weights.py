@@ -22,10 +22,10 @@ flags.DEFINE_string("name", None, "Name of the packaged network, such as denoise
 flags.DEFINE_string(
     "workdir", None, "Folder of the training run. Left out, the packaged weights get more scores."
 )
-flags.DEFINE_bool(
+flags.DEFINE_string(
     "continues",
-    False,
-    "The run started from the packaged weights of this name: its curve goes on from theirs.",
+    None,
+    "Name of packaged weights that the run started from: its curve goes on from theirs.",
 )
 flags.DEFINE_list("scores", [], "Files that run_eval.py --json wrote for its weights.")
 

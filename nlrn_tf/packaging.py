@@ -29,7 +29,7 @@ def package_weights(
     scores: Sequence[str | os.PathLike],
     weights_dir: str | os.PathLike = WEIGHTS_DIR,
     *,
-    continues: bool = False,
+    continues: str | None = None,
 ) -> dict:
     """Copies the weights of a run into the package and writes their entry in the manifest.
 
@@ -38,8 +38,8 @@ def package_weights(
       workdir: of the run; its `best.keras` is taken, which validation has chosen.
       scores: files that `run_eval.py --json` wrote for these weights.
       weights_dir: of the package.
-      continues: the run started from the packaged weights of this name: steps, minutes, starts
-        and curve go on from theirs.
+      continues: name of the packaged weights that the run started from, when steps, minutes,
+        starts and curve shall go on from theirs.
 
     Returns:
       The entry: sha256 of the packaged file and of that of the run, configuration, steps and
@@ -63,8 +63,8 @@ def package_weights(
     starts = read_history(workdir)
     curve = weights_dir / f"{name}_curve.csv"
     if continues:
-        before = _entry_before(name, starts, weights_dir)
-        rows = _joined_curves(curve, before, run_curve)
+        before = _entry_before(continues, starts, weights_dir)
+        rows = _joined_curves(weights_dir / before["curve"], before, run_curve)
     else:
         before = {"steps": 0, "minutes": 0, "starts": []}
         rows = run_curve.read_text()
@@ -94,7 +94,7 @@ def _entry_before(name: str, starts: list[dict], weights_dir: Path) -> dict:
     before = _packaged_entry(name, weights_dir)
     if any(start in before["starts"] for start in starts):
         raise NLRNError(
-            f"--name={name}: this run is in its history already; to package it anew, take the "
+            f"--continues={name}: this run is in its history already; to package it anew, take the "
             "manifest and the curve from before"
         )
     return before
@@ -196,7 +196,9 @@ def _identity(entry: dict) -> str:
 def _packaged_entry(name: str, weights_dir: str | os.PathLike) -> dict:
     entry = _manifest(weights_dir).get(name)
     if entry is None:
-        raise NLRNError(f"--name={name}: is not packaged yet; give the --workdir of its run")
+        raise NLRNError(
+            f"{name}: is not packaged yet; give its --name and the --workdir of its run"
+        )
     return entry
 
 

@@ -14,10 +14,7 @@ from nlrn_tf.training import trainer
 from nlrn_tf.training.settings import TrainingConfig
 
 FLAGS = Path(__file__).resolve().parents[1] / "flags"
-NAMES = (
-    *("denoise_s15", "denoise_s25", "denoise_s25_more", "denoise_s50", "denoise_lite_s25"),
-    *("sr", "smoke"),
-)
+NAMES = ("denoise_s15", "denoise_s25", "denoise_s50", "denoise_lite_s25", "sr", "smoke")
 
 
 @pytest.fixture
@@ -65,15 +62,13 @@ def test_the_denoisers_differ_in_their_noise_and_their_schedule_only(configs):
     for name, sigma in (("denoise_s15", 15.0), ("denoise_s50", 50.0)):
         schedule = {
             field: getattr(configs["denoise_s25"], field)
-            for field in ("num_states", "patch_size", "phase_ends", "learning_rate", "max_minutes")
+            for field in (
+                *("filters", "embedding_size", "phase_ends", "learning_rate", "max_minutes"),
+                *("validation_minutes", "seed"),
+            )
         }
         config = dataclasses.replace(configs[name], noise_sigma=25.0, **schedule)
         assert (configs[name].noise_sigma, config) == (sigma, configs["denoise_s25"])
-
-
-def test_more_training_has_another_schedule_only(configs):
-    more = dataclasses.replace(configs["denoise_s25_more"], seed=0, max_minutes=25.0)
-    assert dataclasses.replace(more, noise_sigma=15.0) == configs["denoise_s15"]
 
 
 def test_super_resolution_is_that_of_the_paper(configs):
@@ -102,7 +97,8 @@ def test_the_lite_network_differs_in_its_size_and_its_schedule_only(configs):
         if getattr(full, field.name) != getattr(lite, field.name)
     }
     sizes = {"filters", "embedding_size", "window_size", "non_local_every", "num_states"}
-    assert differences == sizes | {"patch_size", "phase_ends", "max_minutes"}
+    schedule = {"patch_size", "phase_ends", "max_minutes", "learning_rate", "validation_minutes"}
+    assert differences == sizes | schedule | {"seed"}
     assert all(getattr(lite, name) < getattr(full, name) for name in sizes - {"non_local_every"})
 
 

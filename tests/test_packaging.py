@@ -58,27 +58,28 @@ def test_a_run_without_validation_is_not_packaged(run, tmp_path, name):
     assert not (tmp_path / "package").exists()
 
 
-def test_a_run_that_went_on_from_packaged_weights(run, tmp_path):
+@pytest.mark.parametrize("name", ["denoise_s25", "denoise_s15"])
+def test_a_run_that_went_on_from_packaged_weights(run, tmp_path, name):
     folder = tmp_path / "package"
     header = ",".join(COLUMNS)
     first = ["3,1,3,0.01,50,27,28.1", "5,1.5,3,0.01,49,27,28.3", "8,2,3,0.01,49,27,28.2"]
     (run / "curve.csv").write_text("\n".join([header, *first, ""]))
     with pytest.raises(NLRNError, match="not packaged"):
-        package_weights("denoise_s25", run, [], folder, continues=True)
+        package_weights(name, run, [], folder, continues="denoise_s25")
     package_weights("denoise_s25", run, [], folder)
     with pytest.raises(NLRNError, match="in its history already"):
-        package_weights("denoise_s25", run, [], folder, continues=True)
+        package_weights(name, run, [], folder, continues="denoise_s25")
     (run / "history.json").unlink()
     record_start(run, ["run_train.py", "--init_weights=denoise_s25"])
     (run / "curve.csv").write_text(f"{header}\n5,1.5,3,0.002,48,nan,28.4\n")
-    entry = package_weights("denoise_s25", run, [], folder, continues=True)
+    entry = package_weights(name, run, [], folder, continues="denoise_s25")
     assert (entry["steps"], entry["minutes"]) == (10, 3.0)
     commands = [start["command"] for start in entry["starts"]]
     assert commands == [
         "python run_train.py '--flagfile=my flags.cfg'",
         "python run_train.py --init_weights=denoise_s25",
     ]
-    joined = (folder / "denoise_s25_curve.csv").read_text().splitlines()
+    joined = (folder / f"{name}_curve.csv").read_text().splitlines()
     # What the first run did after its best weights is not part of what led to the new ones.
     assert joined == [header, *first[:2], "10,3,3,0.002,48,nan,28.4"]
 
