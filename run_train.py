@@ -18,7 +18,9 @@ flags.DEFINE_string("data_dir", None, "Data sets, one folder each ($NLRN_DATA_DI
 flags.DEFINE_string("workdir", None, "Folder of the run (runs/<task and level>).")
 flags.DEFINE_string("records_dir", None, "Folder of the TFRecords (<workdir>/records).")
 flags.DEFINE_string(
-    "init_weights", None, "Packaged name or .keras file to start from (empty: random weights)."
+    "init_weights",
+    None,
+    "Packaged name or .keras file to start from; a narrower network is widened (empty: random).",
 )
 flags.DEFINE_enum("task", "denoise", ["denoise", "sr"], "What to train for.")
 flags.DEFINE_float("noise_sigma", 25.0, "Noise level for denoising, in 8-bit grey levels.")
