@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.layers import amx_attention
 
 Model = Callable[[np.ndarray], np.ndarray]
 
@@ -67,7 +68,8 @@ def _compile(model: keras.Model, size: tuple[int | None, int | None]) -> Model:
 
     def call(images):
         try:
-            return graph(images)
+            with amx_attention.wanted():
+                return graph(images)
         except tf.errors.ResourceExhaustedError as error:
             height, width = images.shape[1:3]
             raise NLRNError(

@@ -12,6 +12,7 @@ the logits over the window (paper equation 5), "mean" by the logits divided by t
 import keras
 from keras import ops
 
+from nlrn_tf.layers import amx_attention
 from nlrn_tf.layers.window_mask import key_codes, query_codes, zone_size
 
 # Queries are taken in blocks of BLOCK x BLOCK. A block needs the (BLOCK + q - 1)^2 keys around it,
@@ -65,15 +66,20 @@ def windowed_attention(
     those of a block are then consecutive in memory and used where they are. Beside the inputs and
     the output there are the (BLOCK + q - 1) W keys of a strip in memory and BLOCKS_AT_ONCE times
     the BLOCK^2 (BLOCK + q - 1)^2 logits of a block. Differentiable. On TensorFlow H and W may be
-    unknown when the graph is made.
+    unknown when the graph is made. Within `amx_attention.wanted()` a kernel does it where it can.
     """
+    queries, keys = _listed(queries), _listed(keys)
+    is_softmax = normalization == "softmax"
+    if is_softmax and amx_attention.is_usable(queries, keys, values, window_size):
+        return amx_attention.attention(
+            queries, keys, values, window_size=window_size, border=border
+        )
     batch, height, width, channels = ops.shape(values)
     rows = _Axis(height, window_size, border)
     columns = _Axis(width, window_size, border)
-    queries = [ops.reshape(x, (-1, width, ops.shape(x)[-1])) for x in _listed(queries)]
-    keys = [_continued(x, rows, columns) for x in _listed(keys)]
+    queries = [ops.reshape(x, (-1, width, ops.shape(x)[-1])) for x in queries]
+    keys = [_continued(x, rows, columns) for x in keys]
     values = _continued(values, rows, columns)
-    is_softmax = normalization == "softmax"
     dtype = queries[0].dtype
     column_codes = columns.shared_codes(dtype) if is_softmax else None
 
