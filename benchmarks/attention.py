@@ -8,9 +8,11 @@ as the network keeps it. The GFLOP/s count 2 N q^2 (L + C): the products of one 
 the q^2 keys of their windows, and those of the weights with the values. What else is computed, the
 products with the keys of the states before and with keys outside the windows, and the choice of the
 channels that are kept, counts as time only. "share" is the part of the rate of a product of two
-2048 x 2048 matrices of the same dtype, measured before and after.
+2048 x 2048 matrices of the same dtype, measured before and after. "by" tells whether TensorFlow's
+operations attend or, in bfloat16, the kernel of the package where it runs.
 """
 
+import contextlib
 import statistics
 import sys
 import time
@@ -39,28 +41,41 @@ def main(_: list[str]) -> None:
     rows = []
     for dtype in _PRECISIONS.value:
         before = _matrix_rate(dtype)
-        seconds = {int(states): _attention_seconds(int(states), dtype) for states in _STATES.value}
+        seconds = {
+            (by, int(states)): _attention_seconds(int(states), dtype, by == "kernel")
+            for by in ("operations", "kernel")
+            for states in _STATES.value
+            if by == "operations" or _has_kernel(dtype)
+        }
         rate = statistics.mean((before, _matrix_rate(dtype)))
         useful = 2 * _SIZE.value**2 * _WINDOW.value**2 * (EMBEDDING + CHANNELS)
         rows += [
             {
                 "precision": dtype,
+                "by": by,
                 "states": states,
                 "seconds": taken,
                 "GFLOP/s": useful / taken / 1e9,
                 "matrices GFLOP/s": rate / 1e9,
                 "share": useful / taken / rate,
             }
-            for states, taken in seconds.items()
+            for (by, states), taken in seconds.items()
         ]
     settings = {"image": f"{_SIZE.value}x{_SIZE.value}", "window": _WINDOW.value}
     settings |= {"channels": CHANNELS, "embedding": EMBEDDING, "repeats": _REPEATS.value}
     common.report("Windowed attention", settings, rows, _JSON.value)
 
 
-def _attention_seconds(states: int, dtype: str) -> float:
+def _has_kernel(dtype: str) -> bool:
+    from nlrn_tf.layers import amx_attention
+
+    return dtype == "bfloat16" and amx_attention.is_supported()
+
+
+def _attention_seconds(states: int, dtype: str, by_kernel: bool) -> float:
     import tensorflow as tf
 
+    from nlrn_tf.layers import amx_attention
     from nlrn_tf.layers.correlation import compressed
     from nlrn_tf.layers.non_local import KEPT_STATES, LOW_PRECISION
     from nlrn_tf.layers.window_attention import windowed_attention
@@ -80,7 +95,8 @@ def _attention_seconds(states: int, dtype: str) -> float:
 
     past = KEPT_STATES if is_compressed else states - 1
     queries, keys = ([features(EMBEDDING) for _ in range(past + 1)] for _ in range(2))
-    return _seconds(attend, queries, keys, features(CHANNELS))
+    with amx_attention.wanted() if by_kernel else contextlib.nullcontext():
+        return _seconds(attend, queries, keys, features(CHANNELS))
 
 
 def _matrix_rate(dtype: str) -> float:

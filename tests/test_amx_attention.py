@@ -81,7 +81,7 @@ def test_equals_the_definition(
 @needs_amx
 @pytest.mark.parametrize("slope", [-20, -0.5, 0.5, 20])
 def test_logits_that_rise_or_fall_over_the_window(slope):
-    """The weights are relative to the highest logit so far, which goes on growing, or was passed."""
+    """Weights are relative to the highest logit so far, which goes on rising or was the first."""
     rng = np.random.default_rng(0)
     keys = np.zeros((1, 40, 40, 32))
     keys[0, :, :, 0] = slope * (40 * np.arange(40)[:, None] + np.arange(40))
@@ -157,7 +157,7 @@ def test_arrays_of_wrong_sizes_are_refused():
 def test_network_restores_as_without_the_kernel(monkeypatch, unroll):
     """`apply_model` uses it, for all states; what changes is less than bfloat16 itself changes."""
     images = np.random.default_rng(0).random((2, 40, 33, 1), np.float32)
-    outputs = {}
+    original, outputs = amx_attention.attention, {}
     for name, precision, is_supported in [
         ("kernel", "bfloat16", True),
         ("operations", "bfloat16", False),
@@ -170,7 +170,6 @@ def test_network_restores_as_without_the_kernel(monkeypatch, unroll):
             return original(*arguments, **options)
 
         with monkeypatch.context() as patch:
-            original = amx_attention.attention
             patch.setattr(amx_attention, "is_supported", lambda result=is_supported: result)
             patch.setattr(amx_attention, "attention", attention)
             model = nlrn_tf.load_model("denoise_lite_s25", precision=precision, unroll=unroll)

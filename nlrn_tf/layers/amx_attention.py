@@ -109,6 +109,7 @@ def attention(queries, keys, values, *, window_size: int, border: str):
 
 
 def _attend_image(queries, keys, values, attended, window_size, is_circular):
+    arrays, settings = (queries, keys, values, attended), (window_size, is_circular)
     height, width, _ = values.shape
     threads = _threads()
     num_bands = math.ceil(height / BAND_ROWS / threads) * threads
@@ -117,18 +118,7 @@ def _attend_image(queries, keys, values, attended, window_size, is_circular):
     def attend_rows(band):
         first, last = bounds[band : band + 2]
         if first < last:
-            _amx.attend_rows(
-                queries,
-                keys,
-                values,
-                attended,
-                height,
-                width,
-                window_size,
-                is_circular,
-                first,
-                last,
-            )
+            _amx.attend_rows(*arrays, height, width, *settings, first, last)
 
     list(_pool(threads).map(attend_rows, range(num_bands)))
 

@@ -12,18 +12,18 @@
 #include <immintrin.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define INLINE static inline __attribute__((always_inline)) KERNEL
 
-enum {
-  BLOCK_ROWS = 4,
-  PAGE = 1 << 21,
-};
+enum { BLOCK_ROWS = 4 };
 
 /* A query's weights are 2^(logit - shift), which is at most 2^SLACK: `shift` is the highest logit
  * so far, but for that slack, without which the sums would often be scaled anew. */
 static const float SLACK = 16.0f, LOWEST = -1e30f, LOG2_E = 1.44269504f;
+
+/* From the weights for one row of keys, then the other, to pairs. */
+static const uint16_t PAIRS[] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
 
 /* What a block of queries is worked on with. */
 typedef struct {
@@ -113,6 +113,7 @@ INLINE void weigh(const float *logits, uint32_t *weights, const __mmask16 *masks
     *total *= _mm512_cvtss_f32(factor);
     *shift = maximum;
   }
+  const __m512i pairs = _mm512_loadu_si512(PAIRS);
   const __m512 scale = _mm512_set1_ps(LOG2_E), relative_to = _mm512_set1_ps(*shift);
   __m512 sum = _mm512_setzero_ps();
   for (int tile = 0; tile < num_tiles; ++tile) {
@@ -124,10 +125,8 @@ INLINE void weigh(const float *logits, uint32_t *weights, const __mmask16 *masks
         masks[tile] & has_second,
         exp2_of(_mm512_fmsub_ps(_mm512_load_ps(row + TILE), scale, relative_to)));
     sum = _mm512_add_ps(sum, _mm512_add_ps(first, second));
-    const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(first));
-    const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(second));
-    _mm512_store_si512(weights + tile * TILE_SIZE,
-                       _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+    const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(second, first);
+    _mm512_store_si512(weights + tile * TILE_SIZE, _mm512_permutexvar_epi16(pairs, both));
   }
   *total += _mm512_reduce_add_ps(sum);
 }
@@ -217,9 +216,7 @@ KERNEL static void attend_block(const Problem *problem, const Band *band, Work *
 
 static void *allocate(size_t size) {
   void *memory = NULL;
-  if (posix_memalign(&memory, size < PAGE ? 64 : PAGE, size)) return NULL;
-  if (size >= PAGE) madvise(memory, size, MADV_HUGEPAGE);
-  return memory;
+  return posix_memalign(&memory, 64, size) ? NULL : memory;
 }
 
 /* The rows of queries that the band is for. */
