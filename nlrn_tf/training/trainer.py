@@ -1,7 +1,7 @@
 """The training loop: data, steps, growth, validation, checkpoints, resuming.
 
-Read next: `step.py` (one step), `schedule.py` and `settings.py` (what is done when),
-`checkpoint.py` (what is kept).
+Read next: `start.py` (what a run begins with), `step.py` (one step), `schedule.py` and
+`settings.py` (what is done when), `checkpoint.py` (what is kept).
 
 A work folder holds
 
@@ -24,35 +24,20 @@ from pathlib import Path
 
 import keras
 
-from nlrn_tf.config import NLRNConfig
 from nlrn_tf.data.pipeline import CHANNEL_OF, PipelineConfig, make_dataset
 from nlrn_tf.data.records import ensure_records, reading
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
-from nlrn_tf.packaged import load_model, save_model
+from nlrn_tf.packaged import save_model
 from nlrn_tf.precision import POLICIES
-from nlrn_tf.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from nlrn_tf.training.checkpoint import latest_checkpoint, save_checkpoint
 from nlrn_tf.training.growth import grow_state
 from nlrn_tf.training.journal import Journal
 from nlrn_tf.training.schedule import Clock, learning_rate, phase_at
-from nlrn_tf.training.settings import WIDER, Phase, TrainingConfig, may_widen
-from nlrn_tf.training.step import FIRST_LOSS_SCALE, TrainingStep, first_state
+from nlrn_tf.training.settings import Phase, TrainingConfig
+from nlrn_tf.training.start import GROWING, fresh_run, network_config, require_same_run
+from nlrn_tf.training.step import FIRST_LOSS_SCALE, TrainingStep
 from nlrn_tf.training.validation import validate, validation_samples
-
-# Settings that may change when a run goes on; the others say what is being trained.
-RESUMABLE = {
-    *("steps", "max_minutes", "learning_rate", "lr_schedule", "lr_halvings", "phase_ends"),
-    *("filters", "embedding_size", "num_states", "patch_size", "batch_size", "accumulate"),
-    *("precision", "unroll"),
-    *("max_skipped", "validation_minutes", "validation_steps", "checkpoint_minutes"),
-    *("checkpoint_steps", "keep_checkpoints", "log_seconds", "clip_norm"),
-}
-
-# What may grow from phase to phase.
-_GROWING = ("filters", "embedding_size", "num_states")
-
-# What has no flag: training is that of the paper's network.
-_FIXED_IN_TRAINING = ("correlation_propagation", "similarity", "tied_weights")
 
 
 def train(
@@ -109,8 +94,8 @@ class _Trainer:
         self._samples = samples
         self._signals = signals
         found = latest_checkpoint(workdir / "checkpoints")
-        self._run = found or _fresh_run(config, init_weights)
-        _require_same_run(self._run, config, workdir)
+        self._run = found or fresh_run(config, init_weights)
+        require_same_run(self._run, config, workdir)
         if found and config.precision == "float16" and found.config["precision"] != "float16":
             self._run.state["counters"][1] = FIRST_LOSS_SCALE
         self._clock = Clock(config, self._run.step, self._run.minutes)
@@ -147,10 +132,10 @@ class _Trainer:
         """Makes the network and the data of a phase; the network grows if it must."""
         config = self._config
         # A checkpoint may be of a larger network than the phase, when the settings were changed.
-        for name in _GROWING:
+        for name in GROWING:
             setattr(self._run, name, max(getattr(phase, name), getattr(self._run, name)))
         model = NLRN(
-            _network_config(config, self._run, config.unroll), dtype=POLICIES[config.precision]
+            network_config(config, self._run, config.unroll), dtype=POLICIES[config.precision]
         )
         self._run.state = grow_state(self._run.state, model, config.seed)
         self._train_step = TrainingStep(model, config)
@@ -240,7 +225,7 @@ class _Trainer:
         In the precision of the training, but for float16, in which moving statistics that are not
         settled yet overflow.
         """
-        model_config = _network_config(self._config, self._run, unroll=True)
+        model_config = network_config(self._config, self._run, unroll=True)
         if self._evaluated is None or self._evaluated.config != model_config:
             precision = "float32" if self._config.precision == "float16" else self._config.precision
             self._evaluated = NLRN(model_config, dtype=POLICIES[precision])
@@ -250,73 +235,6 @@ class _Trainer:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(keras.ops.convert_to_numpy(value))
         return model
-
-
-def _fresh_run(config: TrainingConfig, init_weights: str | None) -> Checkpoint:
-    """The run before its first step."""
-    network = _network_config(config, config.phases()[0])
-    if init_weights is None:
-        keras.utils.set_random_seed(config.seed)
-        model = NLRN(network)
-    else:
-        model = load_model(init_weights)
-        _require_a_start(model.config, network, init_weights)
-    sizes = {name: getattr(model.config, name) for name in _GROWING}
-    return Checkpoint(first_state(model, config), **sizes)
-
-
-def _network_config(
-    config: TrainingConfig, sizes: Phase | Checkpoint, unroll: bool = False
-) -> NLRNConfig:
-    denoise = config.task == "denoise"
-    return NLRNConfig(
-        filters=sizes.filters,
-        embedding_size=sizes.embedding_size,
-        window_size=config.window_size,
-        non_local_every=config.non_local_every,
-        num_states=sizes.num_states,
-        unroll=unroll,
-        task=config.task,
-        noise_sigma=config.noise_sigma if denoise else None,
-        scales=() if denoise else config.scales,
-    )
-
-
-def _require_a_start(found: NLRNConfig, trained: NLRNConfig, path: str) -> None:
-    """Refuses weights of a network that training cannot make that of its first phase."""
-    for name in _FIXED_IN_TRAINING:
-        if getattr(found, name) != getattr(trained, name):
-            raise NLRNError(
-                f"{path}: has {name}={getattr(found, name)}, but {getattr(trained, name)} is to be "
-                "trained; give other --init_weights"
-            )
-    _require_width(found, trained, path)
-
-
-def _require_width(found: NLRNConfig | Checkpoint, wanted: NLRNConfig | Phase, path) -> None:
-    """Refuses a network that cannot grow to the width of another."""
-    if not may_widen(found, wanted):
-        raise NLRNError(
-            f"{path}: has {found.filters} filters and an embedding size of {found.embedding_size}; "
-            f"give --filters and --embedding_size {WIDER}, not {wanted.filters} and "
-            f"{wanted.embedding_size}"
-        )
-
-
-def _require_same_run(run: Checkpoint, config: TrainingConfig, workdir: Path) -> None:
-    """Refuses to go on with a run that trains something else."""
-    for field in dataclasses.fields(TrainingConfig):
-        if field.name in RESUMABLE or field.name not in run.config:
-            continue
-        now, then = getattr(config, field.name), run.config[field.name]
-        if (list(now) if isinstance(now, tuple) else now) != then:
-            raise NLRNError(
-                f"{workdir}: holds a run with --{field.name}={then}, not {now}; "
-                "give another --workdir or the same flags"
-            )
-    for phase in config.phases():
-        if phase.filters > run.filters:
-            _require_width(run, phase, workdir)
 
 
 def _is_due(step: int, every_steps: int, minutes: float, every_minutes: float) -> bool:
