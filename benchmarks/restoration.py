@@ -56,6 +56,7 @@ def main(_: list[str]) -> None:
     for row in rows:
         row["times whole"] = row["seconds"] / whole.get(row["image"], float("nan"))
     settings = {"weights": _WEIGHTS.value, "patches": f"{PATCH}x{PATCH} at stride {STRIDE}"}
+    settings["attention in bfloat16"] = _attention()
     common.report("Restoration", settings, rows, _JSON.value)
 
 
@@ -97,6 +98,13 @@ def measure(weights: str, protocol: str, kind: str, shape: tuple[int, int]) -> d
         "compile s": compiled - start,
         "PSNR": psnr(clean, to_uint8(restored)),
     }
+
+
+def _attention() -> str:
+    cli.start_tensorflow()
+    from nlrn_tf.layers import amx_attention
+
+    return "AMX kernel" if amx_attention.is_supported() else "TensorFlow's operations"
 
 
 def _shape(size: str) -> tuple[int, int]:

@@ -25,60 +25,82 @@ static const float SLACK = 16.0f, LOWEST = -1e30f, LOG2_E = 1.44269504f;
 static const uint16_t PAIRS[] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
                                  8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
 
-/* What a block of queries is worked on with. */
+/* A block of queries. The steps are those from one of its rows to the next. */
 typedef struct {
+  int first_tile, num_tiles;         /* of the keys across its windows */
+  int first_row[BLOCK_ROWS];         /* of the windows, in the band */
+  uint16_t masks[TILE][MAX_TILES];   /* keys in the windows of a column of queries */
   float *logits;     /* [BLOCK_ROWS][tile][query][row of keys, 2][column] */
   uint32_t *weights; /* [BLOCK_ROWS][tile][query][column], pairs of the two rows of keys */
   uint32_t *queries; /* [BLOCK_ROWS][block][query][pair of channels] */
   float *sums;       /* [BLOCK_ROWS][channels / TILE][query][channel] */
   float shift[BLOCK_ROWS][TILE], total[BLOCK_ROWS][TILE];
-} Work;
+  size_t logits_step, weights_step, queries_step, sums_step;
+} Block;
 
-/* Logits of two rows of queries with 16 columns of two rows of keys. */
-INLINE void multiply_logits(const uint32_t *queries, size_t queries_step, const uint32_t *keys,
-                            size_t keys_step, int depth_blocks, float *logits,
-                            size_t logits_step) {
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  for (int block = 0; block < depth_blocks; ++block) {
-    _tile_loadd(4, queries + block * TILE_SIZE, 64);
-    _tile_loadd(6, keys + block * TILE_SIZE, 64);
-    _tile_loadd(7, keys + keys_step + block * TILE_SIZE, 64);
+/* GCC does not know that tiles are loaded from memory: what is stored there must be. */
+#define FINISH_STORES(place) __asm__ volatile("" : : "r"(place) : "memory")
+
+/* Adds products of two tiles of rows with two of columns, `count` times, to four tiles of sums. */
+INLINE void multiply_tiles(const uint32_t *rows, size_t rows_step, size_t next_rows,
+                           const uint32_t *columns, size_t columns_step, size_t next_columns,
+                           int count) {
+  for (int i = 0; i < count; ++i, rows += next_rows, columns += next_columns) {
+    _tile_loadd(4, rows, 64);
+    _tile_loadd(6, columns, 64);
+    _tile_loadd(7, columns + columns_step, 64);
     _tile_dpbf16ps(0, 4, 6);
     _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, queries + queries_step + block * TILE_SIZE, 64);
+    _tile_loadd(5, rows + rows_step, 64);
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
   }
-  _tile_stored(0, logits, 128);
-  _tile_stored(1, logits + TILE, 128);
-  _tile_stored(2, logits + logits_step, 128);
-  _tile_stored(3, logits + logits_step + TILE, 128);
 }
 
-/* Adds weights times values, of two rows of keys, to the sums of two rows of queries. */
-INLINE void add_values(const uint32_t *weights, size_t weights_step, const uint32_t *values,
-                       size_t values_step, int num_tiles, float *sums, size_t sums_step) {
-  _tile_loadd(0, sums, 64);
-  _tile_loadd(1, sums + TILE_SIZE, 64);
-  _tile_loadd(2, sums + sums_step, 64);
-  _tile_loadd(3, sums + sums_step + TILE_SIZE, 64);
-  for (int tile = 0; tile < num_tiles; ++tile) {
-    _tile_loadd(4, weights + tile * TILE_SIZE, 64);
-    _tile_loadd(6, values + tile * values_step, 64);
-    _tile_loadd(7, values + tile * values_step + TILE_SIZE, 64);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, weights + weights_step + tile * TILE_SIZE, 64);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-  }
-  _tile_stored(0, sums, 64);
-  _tile_stored(1, sums + TILE_SIZE, 64);
-  _tile_stored(2, sums + sums_step, 64);
-  _tile_stored(3, sums + sums_step + TILE_SIZE, 64);
+/* The logits of a block with two rows of keys. */
+KERNEL static void multiply_keys(const Problem *problem, const Band *band, Block *block, int row) {
+  const int depth = problem->depth_blocks;
+  const size_t tile_size = (size_t)depth * TILE_SIZE, row_size = band->num_tiles * tile_size;
+  const uint32_t *keys = band->keys + row * row_size + block->first_tile * tile_size;
+  /* If there is no second row its logits are masked, so any keys do. */
+  const size_t to_second = row + 1 < band->num_rows ? row_size : 0;
+  FINISH_STORES(block);
+  for (int tile = 0; tile < block->num_tiles; ++tile, keys += tile_size)
+    for (int g = 0; g < BLOCK_ROWS; g += 2) {
+      _tile_zero(0);
+      _tile_zero(1);
+      _tile_zero(2);
+      _tile_zero(3);
+      multiply_tiles(block->queries + g * block->queries_step, block->queries_step, TILE_SIZE,
+                     keys, to_second, TILE_SIZE, depth);
+      float *logits = block->logits + g * block->logits_step + (size_t)tile * 2 * TILE_SIZE;
+      _tile_stored(0, logits, 128);
+      _tile_stored(1, logits + TILE, 128);
+      _tile_stored(2, logits + block->logits_step, 128);
+      _tile_stored(3, logits + block->logits_step + TILE, 128);
+    }
+}
+
+/* Adds the values of two rows of keys by their weights. */
+KERNEL static void add_values(const Problem *problem, const Band *band, Block *block, int row) {
+  const size_t tile_size = (size_t)TILE * problem->channels, step = block->sums_step;
+  const size_t first_tile = (size_t)(row / 2) * band->num_tiles + block->first_tile;
+  const uint32_t *values = band->values + first_tile * tile_size;
+  FINISH_STORES(block);
+  for (int channel = 0; channel < problem->channels; channel += DEPTH)
+    for (int g = 0; g < BLOCK_ROWS; g += 2) {
+      float *sums = block->sums + g * step + (size_t)channel * TILE;
+      _tile_loadd(0, sums, 64);
+      _tile_loadd(1, sums + TILE_SIZE, 64);
+      _tile_loadd(2, sums + step, 64);
+      _tile_loadd(3, sums + step + TILE_SIZE, 64);
+      multiply_tiles(block->weights + g * block->weights_step, block->weights_step, TILE_SIZE,
+                     values + channel * TILE, TILE_SIZE, tile_size, block->num_tiles);
+      _tile_stored(0, sums, 64);
+      _tile_stored(1, sums + TILE_SIZE, 64);
+      _tile_stored(2, sums + step, 64);
+      _tile_stored(3, sums + step + TILE_SIZE, 64);
+    }
 }
 
 /* 2^x, to 1e-4 of it, where bfloat16 resolves 4e-3. */
@@ -92,54 +114,93 @@ INLINE __m512 exp2_of(__m512 x) {
   return _mm512_scalef_ps(power, whole);
 }
 
-/* One query: weights from its logits with two rows of keys. */
-INLINE void weigh(const float *logits, uint32_t *weights, const __mmask16 *masks, int num_tiles,
-                  __mmask16 has_first, __mmask16 has_second, float *shift, float *total,
-                  float *sums, int channels) {
-  __m512 highest = _mm512_set1_ps(LOWEST), highest_second = highest;
-  for (int tile = 0; tile < num_tiles; ++tile) {
-    const float *row = logits + tile * 2 * TILE_SIZE;
-    highest = _mm512_mask_max_ps(highest, masks[tile] & has_first, highest, _mm512_load_ps(row));
-    highest_second = _mm512_mask_max_ps(highest_second, masks[tile] & has_second, highest_second,
-                                        _mm512_load_ps(row + TILE));
-  }
-  const float maximum = LOG2_E * _mm512_reduce_max_ps(_mm512_max_ps(highest, highest_second));
-  if (maximum > *shift + SLACK) {
-    const __m512 factor = exp2_of(_mm512_set1_ps(*shift - maximum));
-    for (int channel = 0; channel < channels; channel += TILE) {
-      float *place = sums + channel * TILE;
-      _mm512_store_ps(place, _mm512_mul_ps(_mm512_load_ps(place), factor));
-    }
-    *total *= _mm512_cvtss_f32(factor);
-    *shift = maximum;
-  }
-  const __m512i pairs = _mm512_loadu_si512(PAIRS);
-  const __m512 scale = _mm512_set1_ps(LOG2_E), relative_to = _mm512_set1_ps(*shift);
-  __m512 sum = _mm512_setzero_ps();
-  for (int tile = 0; tile < num_tiles; ++tile) {
-    const float *row = logits + tile * 2 * TILE_SIZE;
-    const __m512 first = _mm512_maskz_mov_ps(
-        masks[tile] & has_first,
-        exp2_of(_mm512_fmsub_ps(_mm512_load_ps(row), scale, relative_to)));
-    const __m512 second = _mm512_maskz_mov_ps(
-        masks[tile] & has_second,
-        exp2_of(_mm512_fmsub_ps(_mm512_load_ps(row + TILE), scale, relative_to)));
-    sum = _mm512_add_ps(sum, _mm512_add_ps(first, second));
-    const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(second, first);
-    _mm512_store_si512(weights + tile * TILE_SIZE, _mm512_permutexvar_epi16(pairs, both));
-  }
-  *total += _mm512_reduce_add_ps(sum);
+/* Raises the shift of a query where its logits have grown too far above it. */
+INLINE void raise_shift(Block *block, int g, int n, float highest, int channels) {
+  if (!(highest > block->shift[g][n] + SLACK)) return;
+  const __m512 factor = exp2_of(_mm512_set1_ps(block->shift[g][n] - highest));
+  float *sums = block->sums + g * block->sums_step + n * TILE;
+  for (int channel = 0; channel < channels; channel += TILE, sums += TILE_SIZE)
+    _mm512_store_ps(sums, _mm512_mul_ps(_mm512_load_ps(sums), factor));
+  block->total[g][n] *= _mm512_cvtss_f32(factor);
+  block->shift[g][n] = highest;
 }
 
-KERNEL static void write_block(const Problem *problem, const Work *work, int y0, int x0,
+INLINE __m512 weight_of(const float *logits, __mmask16 is_inside, __m512 shift) {
+  const __m512 exponent = _mm512_fmsub_ps(_mm512_load_ps(logits), _mm512_set1_ps(LOG2_E), shift);
+  return _mm512_maskz_mov_ps(is_inside, exp2_of(exponent));
+}
+
+/* The weights of query n of row g for two rows of keys; which of these are in its window? */
+INLINE void weigh(Block *block, int g, int n, __mmask16 has_first, __mmask16 has_second,
+                  int channels) {
+  const float *logits = block->logits + g * block->logits_step + n * 2 * TILE;
+  const uint16_t *masks = block->masks[n];
+  __m512 first_highest = _mm512_set1_ps(LOWEST), second_highest = first_highest;
+  for (int tile = 0; tile < block->num_tiles; ++tile) {
+    const float *here = logits + tile * 2 * TILE_SIZE;
+    first_highest = _mm512_mask_max_ps(first_highest, masks[tile] & has_first, first_highest,
+                                       _mm512_load_ps(here));
+    second_highest = _mm512_mask_max_ps(second_highest, masks[tile] & has_second, second_highest,
+                                        _mm512_load_ps(here + TILE));
+  }
+  const __m512 highest = _mm512_max_ps(first_highest, second_highest);
+  raise_shift(block, g, n, LOG2_E * _mm512_reduce_max_ps(highest), channels);
+  const __m512 shift = _mm512_set1_ps(block->shift[g][n]);
+  const __m512i pairs = _mm512_loadu_si512(PAIRS);
+  uint32_t *weights = block->weights + g * block->weights_step + n * TILE;
+  __m512 total = _mm512_setzero_ps();
+  for (int tile = 0; tile < block->num_tiles; ++tile, weights += TILE_SIZE) {
+    const float *here = logits + tile * 2 * TILE_SIZE;
+    const __m512 first = weight_of(here, masks[tile] & has_first, shift);
+    const __m512 second = weight_of(here + TILE, masks[tile] & has_second, shift);
+    total = _mm512_add_ps(total, _mm512_add_ps(first, second));
+    const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(second, first);
+    _mm512_store_si512(weights, _mm512_permutexvar_epi16(pairs, both));
+  }
+  block->total[g][n] += _mm512_reduce_add_ps(total);
+}
+
+/* Sets `masks` and the tiles of keys for the queries from x0 on. */
+static void place_columns(const Axis *columns, Block *block, int x0) {
+  int start[TILE];
+  for (int n = 0; n < TILE; ++n)
+    start[n] = window_start(columns, clip(x0 + n, 0, columns->length - 1));
+  block->first_tile = start[0] / TILE;
+  const int end = start[TILE - 1] + columns->window;
+  block->num_tiles = (end + TILE - 1) / TILE - block->first_tile;
+  memset(block->masks, 0, sizeof block->masks);
+  for (int n = 0; n < TILE; ++n)
+    for (int key = start[n]; key < start[n] + columns->window; ++key)
+      block->masks[n][key / TILE - block->first_tile] |= (uint16_t)(1 << key % TILE);
+}
+
+/* The queries of `num_rows` rows from y0 on, the last repeated to BLOCK_ROWS, and of TILE columns
+ * from x0 on. */
+KERNEL static void begin_block(const Problem *problem, const Band *band, Block *block, int y0,
+                               int x0, int num_rows) {
+  place_columns(&problem->columns, block, x0);
+  block->logits_step = (size_t)block->num_tiles * 2 * TILE_SIZE;
+  block->weights_step = (size_t)block->num_tiles * TILE_SIZE;
+  block->queries_step = (size_t)problem->depth_blocks * TILE_SIZE;
+  block->sums_step = (size_t)problem->channels * TILE;
+  memset(block->sums, 0, sizeof(float) * BLOCK_ROWS * block->sums_step);
+  for (int g = 0; g < BLOCK_ROWS; ++g) {
+    const int y = y0 + (g < num_rows ? g : num_rows - 1);
+    block->first_row[g] = window_start(&problem->rows, y) - band->first_row;
+    pack_queries(problem, y, x0, block->queries + g * block->queries_step);
+    for (int n = 0; n < TILE; ++n) block->shift[g][n] = LOWEST, block->total[g][n] = 0.0f;
+  }
+}
+
+KERNEL static void write_block(const Problem *problem, const Block *block, int y0, int x0,
                                int num_rows) {
   const int width = problem->columns.length, channels = problem->channels;
   for (int g = 0; g < num_rows; ++g)
     for (int n = 0; n < TILE; ++n) {
       if (x0 + n < 0 || x0 + n >= width) continue;
       uint16_t *out = problem->attended + ((size_t)(y0 + g) * width + x0 + n) * channels;
-      const float *sums = work->sums + (size_t)g * TILE * channels + n * TILE;
-      const __m512 total = _mm512_set1_ps(work->total[g][n]);
+      const float *sums = block->sums + g * block->sums_step + n * TILE;
+      const __m512 total = _mm512_set1_ps(block->total[g][n]);
       for (int channel = 0; channel < channels; channel += TILE) {
         const __m512 mean = _mm512_div_ps(_mm512_load_ps(sums + channel * TILE), total);
         _mm256_storeu_si256((void *)(out + channel), (__m256i)_mm512_cvtneps_pbh(mean));
@@ -147,71 +208,23 @@ KERNEL static void write_block(const Problem *problem, const Work *work, int y0,
     }
 }
 
-/* Which keys are in the windows of the queries from x0 on. Gives the number of tiles of keys. */
-static int mask_columns(const Axis *columns, int x0, int *first_tile,
-                        uint16_t masks[TILE][MAX_TILES]) {
-  int start[TILE];
-  for (int n = 0; n < TILE; ++n)
-    start[n] = window_start(columns, clip(x0 + n, 0, columns->length - 1));
-  *first_tile = start[0] / TILE;
-  const int num_tiles = (start[TILE - 1] + columns->window + TILE - 1) / TILE - *first_tile;
-  memset(masks, 0, sizeof(uint16_t) * TILE * MAX_TILES);
-  for (int n = 0; n < TILE; ++n)
-    for (int key = start[n]; key < start[n] + columns->window; ++key)
-      masks[n][key / TILE - *first_tile] |= (uint16_t)(1 << key % TILE);
-  return num_tiles;
-}
-
-/* The queries of `num_rows` rows from y0 on, at most BLOCK_ROWS, and of TILE columns from x0 on. */
-KERNEL static void attend_block(const Problem *problem, const Band *band, Work *work, int y0,
+KERNEL static void attend_block(const Problem *problem, const Band *band, Block *block, int y0,
                                 int x0, int num_rows) {
-  const int channels = problem->channels, depth = problem->depth_blocks;
   const int window = problem->rows.window;
-  int first_row[BLOCK_ROWS], first_tile;
-  for (int g = 0; g < BLOCK_ROWS; ++g) {
-    const int y = y0 + (g < num_rows ? g : num_rows - 1);
-    first_row[g] = window_start(&problem->rows, y) - band->first_row;
-    pack_queries(problem, y, x0, work->queries + (size_t)g * depth * TILE_SIZE);
-    for (int n = 0; n < TILE; ++n) work->shift[g][n] = LOWEST, work->total[g][n] = 0.0f;
-  }
-  memset(work->sums, 0, sizeof(float) * BLOCK_ROWS * TILE * channels);
-  uint16_t masks[TILE][MAX_TILES];
-  const int num_tiles = mask_columns(&problem->columns, x0, &first_tile, masks);
-
-  const size_t logits_step = (size_t)num_tiles * 2 * TILE_SIZE;
-  const size_t weights_step = (size_t)num_tiles * TILE_SIZE;
-  const size_t queries_step = (size_t)depth * TILE_SIZE;
-  const size_t sums_step = (size_t)TILE * channels;
-  const size_t row_size = (size_t)band->num_tiles * queries_step;
-  for (int row = first_row[0] / 2 * 2; row < first_row[BLOCK_ROWS - 1] + window; row += 2) {
-    /* If there is no second row its logits are masked, so any keys do. */
-    const size_t to_second = row + 1 < band->num_rows ? row_size : 0;
-    const uint32_t *keys = band->keys + row * row_size + first_tile * queries_step;
-    for (int tile = 0; tile < num_tiles; ++tile)
-      for (int g = 0; g < BLOCK_ROWS; g += 2)
-        multiply_logits(work->queries + g * queries_step, queries_step,
-                        keys + tile * queries_step, to_second, depth,
-                        work->logits + g * logits_step + (size_t)tile * 2 * TILE_SIZE,
-                        logits_step);
+  begin_block(problem, band, block, y0, x0, num_rows);
+  /* Rows of values are packed in pairs. */
+  const int first_row = block->first_row[0] / 2 * 2;
+  for (int row = first_row; row < block->first_row[BLOCK_ROWS - 1] + window; row += 2) {
+    multiply_keys(problem, band, block, row);
     for (int g = 0; g < BLOCK_ROWS; ++g) {
-      const int offset = row - first_row[g];
+      const int offset = row - block->first_row[g];
       const __mmask16 has_first = offset >= 0 && offset < window ? 0xffff : 0;
       const __mmask16 has_second = offset >= -1 && offset + 1 < window ? 0xffff : 0;
-      for (int n = 0; n < TILE; ++n)
-        weigh(work->logits + g * logits_step + n * 2 * TILE,
-              work->weights + g * weights_step + n * TILE, masks[n], num_tiles, has_first,
-              has_second, &work->shift[g][n], &work->total[g][n],
-              work->sums + g * sums_step + n * TILE, channels);
+      for (int n = 0; n < TILE; ++n) weigh(block, g, n, has_first, has_second, problem->channels);
     }
-    const size_t tiles_before = (size_t)(row / 2) * band->num_tiles + first_tile;
-    const uint32_t *values = band->values + tiles_before * sums_step;
-    for (int channel = 0; channel < channels; channel += 2 * TILE)
-      for (int g = 0; g < BLOCK_ROWS; g += 2)
-        add_values(work->weights + g * weights_step, weights_step, values + channel * TILE,
-                   sums_step, num_tiles, work->sums + g * sums_step + (size_t)channel * TILE,
-                   sums_step);
+    add_values(problem, band, block, row);
   }
-  write_block(problem, work, y0, x0, num_rows);
+  write_block(problem, block, y0, x0, num_rows);
 }
 
 static void *allocate(size_t size) {
@@ -220,7 +233,7 @@ static void *allocate(size_t size) {
 }
 
 /* The rows of queries that the band is for. */
-KERNEL static void attend_band(const Problem *problem, const Band *band, Work *work, int first,
+KERNEL static void attend_band(const Problem *problem, const Band *band, Block *block, int first,
                                int last) {
   const Axis *columns = &problem->columns;
   /* So that the windows of a block of queries start at the edge of a tile of keys. */
@@ -228,7 +241,7 @@ KERNEL static void attend_band(const Problem *problem, const Band *band, Work *w
   for (int y = first; y < last; y += BLOCK_ROWS)
     for (int x = first_column; x < columns->length; x += TILE)
       if (x + TILE > 0)
-        attend_block(problem, band, work, y, x, last - y < BLOCK_ROWS ? last - y : BLOCK_ROWS);
+        attend_block(problem, band, block, y, x, last - y < BLOCK_ROWS ? last - y : BLOCK_ROWS);
 }
 
 KERNEL int attend_rows(const Problem *problem, int first, int last) {
@@ -242,14 +255,14 @@ KERNEL int attend_rows(const Problem *problem, int first, int last) {
   const size_t num_tiles = band.num_tiles, num_pairs = (band.num_rows + 1) / 2;
   band.keys = allocate(sizeof(uint32_t) * band.num_rows * num_tiles * depth * TILE_SIZE);
   band.values = allocate(sizeof(uint32_t) * num_pairs * num_tiles * channels * TILE);
-  Work work = {
+  Block block = {
       .logits = allocate(sizeof(float) * BLOCK_ROWS * MAX_TILES * 2 * TILE_SIZE),
       .weights = allocate(sizeof(uint32_t) * BLOCK_ROWS * MAX_TILES * TILE_SIZE),
       .queries = allocate(sizeof(uint32_t) * BLOCK_ROWS * depth * TILE_SIZE),
       .sums = allocate(sizeof(float) * BLOCK_ROWS * TILE * channels),
   };
-  const int is_allocated = band.keys && band.values && work.logits && work.weights &&
-                           work.queries && work.sums;
+  const int is_allocated = band.keys && band.values && block.logits && block.weights &&
+                           block.queries && block.sums;
   if (is_allocated) {
     struct {
       uint8_t palette, start_row, reserved[14];
@@ -257,16 +270,17 @@ KERNEL int attend_rows(const Problem *problem, int first, int last) {
       uint8_t rows[16];
     } layout = {.palette = 1};
     for (int tile = 0; tile < 8; ++tile) layout.bytes_in_row[tile] = 64, layout.rows[tile] = TILE;
+    FINISH_STORES(&layout);
     _tile_loadconfig(&layout);
     const unsigned mode = _mm_getcsr();
     _mm_setcsr(mode | 0x8040); /* subnormal numbers, which are slow, are zero */
     pack_band(problem, &band);
-    attend_band(problem, &band, &work, first, last);
+    attend_band(problem, &band, &block, first, last);
     _mm_setcsr(mode);
     _tile_release();
   }
   free(band.keys), free(band.values);
-  free(work.logits), free(work.weights), free(work.queries), free(work.sums);
+  free(block.logits), free(block.weights), free(block.queries), free(block.sums);
   return is_allocated;
 }
 
