@@ -3,13 +3,13 @@
   python benchmarks/attention.py
   python benchmarks/attention.py --size=512 --precisions=bfloat16 --json=attention.json
 
-A row is the attention of one state, with the correlation of so many states, kept in low precision
-as the network keeps it. The GFLOP/s count 2 N q^2 (L + C): the products of one state's queries with
-the q^2 keys of their windows, and those of the weights with the values. What else is computed, the
-products with the keys of the states before and with keys outside the windows, and the choice of the
-channels that are kept, counts as time only. "share" is the part of the rate of a product of two
-2048 x 2048 matrices of the same dtype, measured before and after. "by" tells whether TensorFlow's
-operations attend or, in bfloat16, the kernel of the package where it runs.
+A row is the attention of so many states in turn, each with the correlation of those before, kept in
+low precision as the network keeps it; seconds are those of a state. The GFLOP/s count, for a state,
+2 N q^2 (L + C): the products of its queries with the q^2 keys of their windows, and of the weights
+with the values. What else is computed, the products with the keys of the states before and with
+keys outside the windows, and the choice of the channels that are kept, counts as time only. "share"
+is the part of the rate of a product of two 2048 x 2048 matrices of the same dtype, measured before
+and after. "by" tells whether TensorFlow's operations attend or the kernel of the package.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from nlrn_tf import cli
 
 _SIZE = flags.DEFINE_integer("size", 256, "Side of the image in pixels.", lower_bound=1)
 _WINDOW = flags.DEFINE_integer("window_size", 45, "Side of the windows in pixels.", lower_bound=1)
-_STATES = flags.DEFINE_list("states", ["1", "4", "8", "12"], "States whose correlation is summed.")
+_STATES = flags.DEFINE_list("states", ["1", "4", "12"], "Numbers of states.")
 _PRECISIONS = flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of all tensors.")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "The median of so many.", lower_bound=1)
 _MATRIX = flags.DEFINE_integer("matrix", 2048, "Side of the matrices.", lower_bound=1)
@@ -73,30 +73,40 @@ def _has_kernel(dtype: str) -> bool:
 
 
 def _attention_seconds(states: int, dtype: str, by_kernel: bool) -> float:
+    """For one of `states` in turn."""
     import tensorflow as tf
 
     from nlrn_tf.layers import amx_attention
-    from nlrn_tf.layers.correlation import compressed
-    from nlrn_tf.layers.non_local import KEPT_STATES, LOW_PRECISION
-    from nlrn_tf.layers.window_attention import windowed_attention
-
-    is_compressed = dtype in LOW_PRECISION and states > KEPT_STATES
 
     def features(channels):
         shape = (1, _SIZE.value, _SIZE.value, channels)
         return tf.cast(0.1 * tf.random.normal(shape), dtype)
 
-    @tf.function(autograph=False)
-    def attend(queries, keys, values):
-        attended = windowed_attention(queries, keys, values, window_size=_WINDOW.value)
-        if is_compressed:
-            return attended, compressed(queries, keys, KEPT_STATES * EMBEDDING)
-        return attended
-
-    past = KEPT_STATES if is_compressed else states - 1
-    queries, keys = ([features(EMBEDDING) for _ in range(past + 1)] for _ in range(2))
+    embedded = [(features(EMBEDDING), features(EMBEDDING)) for _ in range(states)]
+    values = features(CHANNELS)
+    attend = tf.function(lambda: _attend(embedded, values), autograph=False)
     with amx_attention.wanted() if by_kernel else contextlib.nullcontext():
-        return _seconds(attend, queries, keys, features(CHANNELS))
+        return _seconds(attend) / states
+
+
+def _attend(embedded, values):
+    """What the states attend to, by their queries and keys."""
+    import tensorflow as tf
+
+    from nlrn_tf.layers.correlation import compressed
+    from nlrn_tf.layers.non_local import KEPT_STATES, LOW_PRECISION, MOST_STATES
+    from nlrn_tf.layers.window_attention import windowed_attention
+
+    queries, keys, attended = [], [], []
+    for new_queries, new_keys in embedded:
+        with tf.control_dependencies(attended[-1:]):  # in turn
+            queries = [*queries, tf.identity(new_queries)]
+        keys = [*keys, new_keys]
+        attended.append(windowed_attention(queries, keys, values, window_size=_WINDOW.value))
+        channels = sum(x.shape[-1] for x in queries)
+        if values.dtype in LOW_PRECISION and channels > MOST_STATES * EMBEDDING:
+            queries, keys = ([x] for x in compressed(queries, keys, KEPT_STATES * EMBEDDING))
+    return attended
 
 
 def _matrix_rate(dtype: str) -> float:

@@ -2,9 +2,9 @@
 
 `B` batch, `H, W` pixels. The kernel is written in C (the folder `amx`) and compiled when the
 package is installed. TensorFlow's operations write the logits to memory, several times; the kernel
-keeps them in the cache, sums in float32 and is three to four times as fast
-(`benchmarks/README.md`). It has no gradient and is no part of a saved graph, so it is used only
-where it is asked for: to restore images in this process.
+keeps them in the cache, sums in float32 and is more than twice as fast (`benchmarks/README.md`). It
+has no gradient and is no part of a saved graph, so it is used only where it is asked for: to restore
+images in this process.
 """
 
 import contextlib
@@ -89,7 +89,7 @@ def attention(queries, keys, values, *, window_size: int, border: str):
 
     def attend(*arrays):
         arrays = [np.ascontiguousarray(array) for array in arrays]
-        attended = np.empty_like(arrays[-1])
+        attended = _aligned(arrays[-1])
         for image in range(len(attended)):
             # The buffer protocol does not know bfloat16.
             views = [array[image].view(np.uint16) for array in arrays]
@@ -106,6 +106,14 @@ def attention(queries, keys, values, *, window_size: int, border: str):
     tensors = [*queries, *keys, values]
     attended = tf.numpy_function(attend, tensors, tf.bfloat16, stateful=False)
     return tf.ensure_shape(attended, values.shape)
+
+
+def _aligned(array):
+    """An array like the given one, of bfloat16, that TensorFlow takes over without a copy."""
+    alignment = 64  # bytes
+    memory = np.empty(array.nbytes + alignment, np.uint8)
+    start = -memory.ctypes.data % alignment
+    return memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
 
 
 def _attend_image(queries, keys, values, attended, window_size, is_circular):

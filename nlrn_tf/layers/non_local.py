@@ -14,8 +14,9 @@ from nlrn_tf.layers.window_attention import flatten_pixels, windowed_attention
 
 LOW_PRECISION = ("bfloat16", "float16")
 
-# In low precision the correlation of the past states is kept in the channels of so many.
-KEPT_STATES = 2
+# In low precision, when the correlation of the past has the channels of more than MOST_STATES, it
+# is brought to those of KEPT_STATES. Choosing channels takes longer than using some more.
+MOST_STATES, KEPT_STATES = 3, 2
 
 
 @keras.saving.register_keras_serializable("nlrn_tf")
@@ -144,14 +145,14 @@ class NonLocal(keras.layers.Layer):
         return attended, correlation
 
     def _compressed(self, correlation):
-        """The correlation in the channels of `KEPT_STATES` where it is rounded anyway."""
-        rank = KEPT_STATES * self._inner_size()
+        """The correlation in fewer channels where it has many, and is rounded anyway."""
+        size = self._inner_size()
         if self.compute_dtype not in LOW_PRECISION or not self.config.unroll or not correlation:
             return correlation
         queries, keys = correlation
-        if sum(x.shape[-1] for x in queries) <= rank:
+        if sum(x.shape[-1] for x in queries) <= MOST_STATES * size:
             return correlation
-        queries, keys = compressed(queries, keys, rank)
+        queries, keys = compressed(queries, keys, KEPT_STATES * size)
         return (queries,), (keys,)
 
     def _store(self, queries, keys, correlation, state):
