@@ -2,9 +2,9 @@
 
 `B` batch, `H, W` pixels. The kernel is written in C (the folder `amx`) and compiled when the
 package is installed. TensorFlow's operations write the logits to memory, several times; the kernel
-keeps them in the cache, sums in float32 and is more than twice as fast (`benchmarks/README.md`). It
-has no gradient and is no part of a saved graph, so it is used only where it is asked for: to restore
-images in this process.
+keeps them in the cache, sums in float32 and is more than twice as fast (`benchmarks/README.md`).
+It has no gradient and is no part of a saved graph, so it is used only where it is asked for: to
+restore images in this process.
 """
 
 import contextlib
