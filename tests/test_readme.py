@@ -52,7 +52,7 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 def folder(tmp_path_factory):
     """The scripts, the package, and what the commands of the README read."""
     folder = tmp_path_factory.mktemp("repository")
-    linked = ("nlrn_tf", "data_tools", "flags", "README.md", "Makefile", "setup.cfg")
+    linked = ("nlrn_tf", "data_tools", "flags", "README.md", "Makefile", "setup.cfg", "setup.py")
     for name in (*linked, "pyproject.toml"):
         (folder / name).symlink_to(ROOT / name)
     for script in ROOT.glob("run_*.py"):
