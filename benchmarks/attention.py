@@ -93,19 +93,18 @@ def _attend(embedded, values):
     """What the states attend to, by their queries and keys."""
     import tensorflow as tf
 
-    from nlrn_tf.layers.correlation import compressed
-    from nlrn_tf.layers.non_local import KEPT_STATES, LOW_PRECISION, MOST_STATES
+    from nlrn_tf.layers.correlation import bounded
+    from nlrn_tf.layers.non_local import LOW_PRECISION
     from nlrn_tf.layers.window_attention import windowed_attention
 
-    queries, keys, attended = [], [], []
+    queries, keys, attended = (), (), []
     for new_queries, new_keys in embedded:
         with tf.control_dependencies(attended[-1:]):  # in turn
-            queries = [*queries, tf.identity(new_queries)]
-        keys = [*keys, new_keys]
+            queries = (*queries, tf.identity(new_queries))
+        keys = (*keys, new_keys)
         attended.append(windowed_attention(queries, keys, values, window_size=_WINDOW.value))
-        channels = sum(x.shape[-1] for x in queries)
-        if values.dtype in LOW_PRECISION and channels > MOST_STATES * EMBEDDING:
-            queries, keys = ([x] for x in compressed(queries, keys, KEPT_STATES * EMBEDDING))
+        if values.dtype in LOW_PRECISION:
+            queries, keys = bounded(queries, keys, EMBEDDING)
     return attended
 
 

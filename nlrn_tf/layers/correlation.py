@@ -13,6 +13,26 @@ SAMPLES = 4096
 # Relative size of what is lost in the rounding of float32 sums.
 ROUNDING = 1e-6
 
+# When the correlation has the channels of more than MOST_STATES, it is brought to those of
+# KEPT_STATES. Choosing channels takes longer than using some more.
+MOST_STATES, KEPT_STATES = 3, 2
+
+
+def bounded(queries, keys, size):
+    """Queries and keys with few enough channels for the next state.
+
+    Args:
+      queries, keys: tuples of `[B, H, W, .]`, the states so far.
+      size: channels of a state.
+
+    Returns:
+      Tuples of queries and keys: the given ones, or `compressed` ones where there are many.
+    """
+    if sum(x.shape[-1] for x in queries) <= MOST_STATES * size:
+        return queries, keys
+    queries, keys = compressed(queries, keys, KEPT_STATES * size)
+    return (queries,), (keys,)
+
 
 def compressed(queries, keys, rank):
     """The best factors of `rank` channels for the products of all queries with all keys.

@@ -7,16 +7,12 @@ import keras
 from keras import ops
 
 from nlrn_tf.config import NLRNConfig
-from nlrn_tf.layers.correlation import compressed
+from nlrn_tf.layers.correlation import bounded
 from nlrn_tf.layers.dense_attention import accumulating_attention, attend
 from nlrn_tf.layers.statewise import StatewiseConv
 from nlrn_tf.layers.window_attention import flatten_pixels, windowed_attention
 
 LOW_PRECISION = ("bfloat16", "float16")
-
-# In low precision, when the correlation of the past has the channels of more than MOST_STATES, it
-# is brought to those of KEPT_STATES. Choosing channels takes longer than using some more.
-MOST_STATES, KEPT_STATES = 3, 2
 
 
 @keras.saving.register_keras_serializable("nlrn_tf")
@@ -146,14 +142,9 @@ class NonLocal(keras.layers.Layer):
 
     def _compressed(self, correlation):
         """The correlation in fewer channels where it has many, and is rounded anyway."""
-        size = self._inner_size()
         if self.compute_dtype not in LOW_PRECISION or not self.config.unroll or not correlation:
             return correlation
-        queries, keys = correlation
-        if sum(x.shape[-1] for x in queries) <= MOST_STATES * size:
-            return correlation
-        queries, keys = compressed(queries, keys, KEPT_STATES * size)
-        return (queries,), (keys,)
+        return bounded(*correlation, self._inner_size())
 
     def _store(self, queries, keys, correlation, state):
         # Added and not written in place, which has no gradient on TensorFlow.
