@@ -37,7 +37,7 @@ lint: $(VENV)/installed-test
 
 $(VENV)/installed-demo: EXTRAS =
 $(VENV)/installed-test: EXTRAS = [test]
-$(VENV)/installed-%: setup.cfg setup.py pyproject.toml $(wildcard nlrn_tf/layers/amx/*)
+$(VENV)/installed-%: setup.cfg setup.py pyproject.toml $(wildcard csrc/*/*)
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --editable '.$(EXTRAS)'
 	touch $@

@@ -17,9 +17,9 @@ from absl import flags
 
 from nlrn_tf import cli, precision
 from nlrn_tf.config import BORDERS, TASKS
-from nlrn_tf.data.benchmarks import BENCHMARKS
+from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.evaluation_settings import METHODS, PROTOCOLS, EvaluationSettings, settings_for
+from nlrn_tf.evaluation.settings import METHODS, PROTOCOLS, EvaluationSettings, settings_for
 
 flags.DEFINE_enum("dataset", None, list(BENCHMARKS), "Benchmark to score on.", required=True)
 flags.DEFINE_enum(
@@ -109,7 +109,7 @@ def main(_: list[str]) -> None:
     from rich.console import Console
 
     cli.start_tensorflow()
-    from nlrn_tf.evaluation import evaluate_all  # loads TensorFlow
+    from nlrn_tf.evaluation.evaluate import evaluate_all  # loads TensorFlow
 
     evaluate_all(
         all_settings,

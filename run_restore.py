@@ -76,7 +76,7 @@ _PRECISION = flags.DEFINE_enum("precision", precision.AUTO, precision.CHOICES, p
 
 
 def main(inputs: list[str]) -> None:
-    from nlrn_tf.restore_files import restore_files
+    from nlrn_tf.restoration.files import restore_files
 
     noise_sigma = _noise_sigma()
     weights = _WEIGHTS.value or ("sr" if _TASK.value == "sr" else "denoise_s25")

@@ -2,12 +2,12 @@
 
 from setuptools import Extension, setup
 
-FOLDER = "nlrn_tf/layers/amx"
+FOLDER = "csrc/amx"
 
 setup(
     ext_modules=[
         Extension(
-            "nlrn_tf.layers._amx",
+            "nlrn_tf.layers.attention._amx",
             sources=[f"{FOLDER}/{name}.c" for name in ("attention", "module", "packing")],
             depends=[f"{FOLDER}/problem.h"],
             # Without a C compiler TensorFlow's operations do the same, slower.

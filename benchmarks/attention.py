@@ -67,16 +67,16 @@ def main(_: list[str]) -> None:
 
 
 def _has_kernel(dtype: str) -> bool:
-    from nlrn_tf.layers import amx_attention
+    from nlrn_tf.layers.attention import kernel
 
-    return dtype == "bfloat16" and amx_attention.is_supported()
+    return dtype == "bfloat16" and kernel.is_supported()
 
 
 def _attention_seconds(states: int, dtype: str, by_kernel: bool) -> float:
     """For one of `states` in turn."""
     import tensorflow as tf
 
-    from nlrn_tf.layers import amx_attention
+    from nlrn_tf.layers.attention import kernel
 
     def features(channels):
         shape = (1, _SIZE.value, _SIZE.value, channels)
@@ -85,7 +85,7 @@ def _attention_seconds(states: int, dtype: str, by_kernel: bool) -> float:
     embedded = [(features(EMBEDDING), features(EMBEDDING)) for _ in range(states)]
     values = features(CHANNELS)
     attend = tf.function(lambda: _attend(embedded, values), autograph=False)
-    with amx_attention.wanted() if by_kernel else contextlib.nullcontext():
+    with kernel.wanted() if by_kernel else contextlib.nullcontext():
         return _seconds(attend) / states
 
 
@@ -93,9 +93,9 @@ def _attend(embedded, values):
     """What the states attend to, by their queries and keys."""
     import tensorflow as tf
 
-    from nlrn_tf.layers.correlation import bounded
+    from nlrn_tf.layers.attention.blocks import windowed_attention
+    from nlrn_tf.layers.compression import bounded
     from nlrn_tf.layers.non_local import LOW_PRECISION
-    from nlrn_tf.layers.window_attention import windowed_attention
 
     queries, keys, attended = (), (), []
     for new_queries, new_keys in embedded:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from nlrn_tf.images import to_uint8
+from nlrn_tf.imaging.files import to_uint8
 
 Denoise = Callable[[np.ndarray], np.ndarray]
 
@@ -19,7 +19,7 @@ OPENCV_STRENGTHS = (0.7, 0.8, 0.9, 1.0, 1.1)
 
 
 def as_model(denoise: Denoise) -> Callable[[np.ndarray], np.ndarray]:
-    """As `nlrn_tf.evaluation` takes a model: float32 `[B, H, W, 1]` to the same."""
+    """As `nlrn_tf.evaluation.evaluate` takes a model: float32 `[B, H, W, 1]` to the same."""
     return lambda images: np.stack([denoise(image[..., 0]) for image in images])[..., None]
 
 

@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
 from nlrn_tf import cli, precision
-from nlrn_tf.data.benchmarks import BENCHMARKS
+from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.evaluation_settings import EvaluationSettings
+from nlrn_tf.evaluation.settings import EvaluationSettings
 
 flags.DEFINE_enum("dataset", "Set12", list(BENCHMARKS), "Benchmark to score on.")
 flags.DEFINE_float("noise_sigma", 25.0, "Noise in grey levels of 0..255.")
@@ -53,8 +53,8 @@ def main(_: list[str]) -> None:
         raise flags.Error(f"--{error}") from error
     cli.start_tensorflow()
     from benchmarks import peer_methods as peers
-    from nlrn_tf.evaluation import check_purpose
-    from nlrn_tf.packaged import load_model
+    from nlrn_tf.evaluation.evaluate import check_purpose
+    from nlrn_tf.weights.loading import load_model
 
     models = [load_model(network.weights, precision=network.precision) for network in networks]
     for model, network in zip(models, networks, strict=True):
@@ -87,9 +87,9 @@ def main(_: list[str]) -> None:
 
 
 def _scored(name: str, model, settings: EvaluationSettings) -> dict:
-    """What `nlrn_tf.evaluation.evaluate` returns for a model, once it is warm."""
-    from nlrn_tf.evaluation import evaluate
-    from nlrn_tf.restoration import predict
+    """What `nlrn_tf.evaluation.evaluate.evaluate` returns for a model, once it is warm."""
+    from nlrn_tf.evaluation.evaluate import evaluate
+    from nlrn_tf.restoration.restorer import predict
 
     with Console(stderr=True).status(name):
         small = np.random.default_rng(0).normal(0.5, 0.1, (SMALL, SMALL)).astype(np.float32)

@@ -70,10 +70,10 @@ def measure(weights: str, protocol: str, kind: str, shape: tuple[int, int]) -> d
       shape: height and width in pixels.
     """
     cli.start_tensorflow()
-    from nlrn_tf.images import to_uint8
-    from nlrn_tf.metrics import psnr
-    from nlrn_tf.packaged import load_model
-    from nlrn_tf.restoration import predict, predict_patches
+    from nlrn_tf.imaging.files import to_uint8
+    from nlrn_tf.imaging.quality import psnr
+    from nlrn_tf.restoration.restorer import predict, predict_patches
+    from nlrn_tf.weights.loading import load_model
 
     def run(image):
         if protocol == "whole":
@@ -102,9 +102,9 @@ def measure(weights: str, protocol: str, kind: str, shape: tuple[int, int]) -> d
 
 def _attention() -> str:
     cli.start_tensorflow()
-    from nlrn_tf.layers import amx_attention
+    from nlrn_tf.layers.attention import kernel
 
-    return "AMX kernel" if amx_attention.is_supported() else "TensorFlow's operations"
+    return "AMX kernel" if kernel.is_supported() else "TensorFlow's operations"
 
 
 def _shape(size: str) -> tuple[int, int]:
@@ -127,7 +127,7 @@ def _photograph(shape: tuple[int, int]) -> np.ndarray:
 
 def _flops(config, protocol: str, shape: tuple[int, int]) -> float:
     """Of the products; two for each multiplication."""
-    from nlrn_tf.tiling import positions
+    from nlrn_tf.restoration.tiling import positions
 
     channels, size = config.filters, config.embedding_size
     window = min(config.window_size, shape[0]) * min(config.window_size, shape[1])

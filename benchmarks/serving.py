@@ -3,7 +3,7 @@
   python benchmarks/serving.py
   python benchmarks/serving.py --clients=8 --seconds=120 --size=64 --json=serving.json
 
-The server is the stand-in of the tests (tests/serving_endpoint.py), in a process of its own: the
+The server is the stand-in of the tests (serving/stand_in/endpoint.py), in a process of its own: the
 real SavedModel and protocol, but not the binary of TensorFlow Serving. It is started several times
 to compare the first request after the warm-up with the median of those that follow, one at a time;
 then the clients send images as fast as they get them back. Each answer is compared with
@@ -57,8 +57,8 @@ MODEL = "benchmarked"
 
 def main(_: list[str]) -> None:
     cli.start_tensorflow()
-    from nlrn_tf.packaged import load_model
-    from nlrn_tf.restoration import restore
+    from nlrn_tf.restoration.restorer import restore
+    from nlrn_tf.weights.loading import load_model
 
     with contextlib.ExitStack() as stack:
         folder = _SAVED_MODEL.value or _export(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -201,7 +201,7 @@ def _report(firsts: list[dict], load: Load, checks: list[Check]) -> None:
         "seconds": round(load.seconds, 1),
         "concurrent_runs": _CONCURRENT_RUNS.value,
         "precision": precision.resolved(_PRECISION.value),
-        "server": "tests/serving_endpoint.py, gRPC",
+        "server": "serving/stand_in/endpoint.py, gRPC",
     }
     common.report("Serving", settings, rows, _JSON.value)
 

@@ -1,4 +1,4 @@
-"""Serves a SavedModel as tests/serving_endpoint.py does, in a process of its own.
+"""Serves a SavedModel as serving/stand_in/endpoint.py does, in a process of its own.
 
   python -m benchmarks.serving_process --saved_model=exported/denoise_s25/1
 
@@ -23,8 +23,8 @@ def main(_: list[str]) -> None:
     cli.start_tensorflow()
     import tensorflow as tf
 
-    from tests.serving_endpoint import serving
-    from tests.serving_model import Servable
+    from serving.stand_in.endpoint import serving
+    from serving.stand_in.model import Servable
 
     tf.get_logger().setLevel("ERROR")  # it warns of the loader that TensorFlow Serving's is like
     start = time.perf_counter()

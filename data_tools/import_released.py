@@ -35,8 +35,8 @@ def main(_):
     if FLAGS.output is None:
         raise flags.Error("give --output=FILE.keras")
     cli.start_tensorflow()
-    from nlrn_tf.packaged import save_model
-    from nlrn_tf.released import import_checkpoint, import_saved_model
+    from nlrn_tf.weights.loading import save_model
+    from nlrn_tf.weights.released import import_checkpoint, import_saved_model
 
     config = {
         "task": FLAGS.task,

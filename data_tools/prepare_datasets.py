@@ -16,7 +16,7 @@ from absl import flags
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from nlrn_tf import cli
-from nlrn_tf.data.sources import choose_sets, public_sets
+from nlrn_tf.datasets.sources import choose_sets, public_sets
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of the data sets ($NLRN_DATA_DIR, else data/).")
@@ -30,7 +30,7 @@ flags.DEFINE_string(
 
 
 def main(_):
-    from nlrn_tf.data.prepare import prepare, report
+    from nlrn_tf.datasets.prepare import prepare, report
 
     data_dir = cli.data_dir(FLAGS.data_dir)
     sets = choose_sets(FLAGS.sets, public_sets())

@@ -7,11 +7,11 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "NLRNConfig": "nlrn_tf.config",
     "NLRN": "nlrn_tf.model",
-    "load_model": "nlrn_tf.packaged",
-    "restore": "nlrn_tf.restoration",
-    "psnr": "nlrn_tf.metrics",
-    "ssim": "nlrn_tf.metrics",
-    "imresize": "nlrn_tf.data.degradations",
+    "load_model": "nlrn_tf.weights.loading",
+    "restore": "nlrn_tf.restoration.restorer",
+    "psnr": "nlrn_tf.imaging.quality",
+    "ssim": "nlrn_tf.imaging.quality",
+    "imresize": "nlrn_tf.imaging.resize",
 }
 
 __all__ = list(_HOME_OF)

@@ -31,7 +31,7 @@ def rng() -> np.random.Generator:
 @pytest.fixture(scope="session")
 def denoiser():
     """A small denoiser, and the same served: see `serving_support.small_denoiser`."""
-    from tests.serving_support import small_denoiser  # loads TensorFlow
+    from tests.support.serving import small_denoiser  # loads TensorFlow
 
     return small_denoiser()
 
@@ -39,7 +39,7 @@ def denoiser():
 @pytest.fixture(scope="module")
 def ports(denoiser):
     """The ports of a server of the denoiser, by transport."""
-    from tests.serving_endpoint import serving
+    from serving.stand_in.endpoint import serving
 
     with serving(denoiser[1]) as ports:
         yield ports

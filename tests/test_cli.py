@@ -11,6 +11,8 @@ from nlrn_tf.errors import NLRNError
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ["run_train.py", "run_eval.py", "run_restore.py"]
 SCRIPTS += [f"data_tools/{path.name}" for path in (ROOT / "data_tools").glob("[!_]*.py")]
+SCRIPTS += [f"maintenance/{name}.py" for name in ("compare_crops", "plot_curve")]
+SCRIPTS += [f"maintenance/{name}.py" for name in ("package_weights", "results_table")]
 
 
 def _exit_code(monkeypatch, main, *arguments):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import nlrn_tf
-from nlrn_tf import packaged
 from nlrn_tf.demo import MIN_GAIN, demo
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.images import read_image
+from nlrn_tf.imaging.files import read_image
+from nlrn_tf.weights import loading
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,7 +29,7 @@ def blur(monkeypatch):
         return cv2.GaussianBlur(images[0, ..., 0], (0, 0), 2)[None, ..., None]
 
     model.config = nlrn_tf.NLRNConfig(task="denoise", noise_sigma=25.0)
-    monkeypatch.setattr(packaged, "load_model", lambda name, precision: model)
+    monkeypatch.setattr(loading, "load_model", lambda name, precision: model)
 
 
 def test_writes_what_it_scores(blur, image, tmp_path, capsys):
@@ -55,7 +55,7 @@ def test_writes_what_it_scores(blur, image, tmp_path, capsys):
 def test_weights_that_do_not_denoise_are_refused(config, message, image, tmp_path):
     sizes = {"filters": 4, "embedding_size": 2, "num_states": 1, "window_size": 5}
     path = tmp_path / "untrained.keras"
-    packaged.save_model(nlrn_tf.NLRN(nlrn_tf.NLRNConfig(**sizes, **config)), path)
+    loading.save_model(nlrn_tf.NLRN(nlrn_tf.NLRNConfig(**sizes, **config)), path)
     with pytest.raises(NLRNError, match=rf"untrained\.keras: {message}"):
         demo(path, tmp_path, image)
 

@@ -9,9 +9,9 @@ from absl.testing import flagsaver
 
 import run_train
 from nlrn_tf import cli
-from nlrn_tf.manifest import manifest
 from nlrn_tf.training import trainer
 from nlrn_tf.training.settings import TrainingConfig
+from nlrn_tf.weights.manifest import manifest
 
 FLAGS = Path(__file__).resolve().parents[1] / "flags"
 NAMES = ("denoise_s15", "denoise_s25", "denoise_s50", "denoise_lite_s25", "sr", "smoke")

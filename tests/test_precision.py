@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from nlrn_tf import precision
-from nlrn_tf.data.benchmarks import benchmark_images, denoising_pair
+from nlrn_tf.datasets.benchmarks import benchmark_images, denoising_pair
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.images import to_uint8
-from nlrn_tf.metrics import psnr
+from nlrn_tf.imaging.files import to_uint8
+from nlrn_tf.imaging.quality import psnr
 from nlrn_tf.model import NLRN
-from nlrn_tf.packaged import load_model, rebuild, save_model
 from nlrn_tf.precision import resolved
-from nlrn_tf.released import import_saved_model
-from nlrn_tf.restoration import predict
+from nlrn_tf.restoration.restorer import predict
+from nlrn_tf.weights.loading import load_model, rebuild, save_model
+from nlrn_tf.weights.released import import_saved_model
 
 
 @pytest.mark.parametrize(

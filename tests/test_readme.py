@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nlrn_tf.data.benchmarks import BENCHMARKS
-from nlrn_tf.images import write_image
-from nlrn_tf.manifest import packaged_names
+from nlrn_tf.datasets.benchmarks import BENCHMARKS
+from nlrn_tf.imaging.files import write_image
+from nlrn_tf.weights.manifest import packaged_names
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -30,9 +30,9 @@ SHORTER = {
     "run_train.py": [f"--{flag}" for flag in SMALL_RUN.split()],
     "data_tools/make_records.py": [],
     "data_tools/check_records.py": [],
-    "data_tools/plot_curve.py": [],
-    "data_tools/compare_crops.py": ["--help"],
-    "data_tools/results_table.py": [],
+    "maintenance/plot_curve.py": [],
+    "maintenance/compare_crops.py": ["--help"],
+    "maintenance/results_table.py": [],
     "run_export.py": [],
     # The real ones; {...} is the folder of a fixture, without which the test is skipped.
     "data_tools/prepare_datasets.py": ["--sets=Set14", "--from={data_dir}/Set14"],
@@ -45,6 +45,9 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
+TOOLS = [
+    ROOT / "maintenance" / f"{name}.py" for name in ("compare_crops", "plot_curve", "results_table")
+]
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 
@@ -52,7 +55,16 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 def folder(tmp_path_factory):
     """The scripts, the package, and what the commands of the README read."""
     folder = tmp_path_factory.mktemp("repository")
-    linked = ("nlrn_tf", "data_tools", "flags", "README.md", "Makefile", "setup.cfg", "setup.py")
+    linked = (
+        "nlrn_tf",
+        "data_tools",
+        "maintenance",
+        "flags",
+        "README.md",
+        "Makefile",
+        "setup.cfg",
+        "setup.py",
+    )
     for name in (*linked, "pyproject.toml"):
         (folder / name).symlink_to(ROOT / name)
     for script in ROOT.glob("run_*.py"):
@@ -96,16 +108,16 @@ def test_program(program, folder):
 
 def test_the_picture_is_that_of_the_demo():
     """`make picture` copies it."""
-    from nlrn_tf.images import read_image
+    from nlrn_tf.imaging.files import read_image
 
     height, width = read_image(ROOT / "docs" / "demo.png").shape
     assert (height > 256, width) == (True, 3 * 256 + 2 * 8)
 
 
 def test_every_script_is_shown():
-    scripts = [*ROOT.glob("run_*.py"), *ROOT.glob("data_tools/[a-z]*.py")]
+    scripts = [*ROOT.glob("run_*.py"), *ROOT.glob("data_tools/[a-z]*.py"), *TOOLS]
     names = {str(path.relative_to(ROOT)) for path in scripts}
-    assert names - {"data_tools/package_weights.py"} == set(SHORTER)  # it changes the package
+    assert names == set(SHORTER)
     for name in SHORTER:
         assert any(f"python {name} " in command for command in COMMANDS), name
     for path in (ROOT / "flags").iterdir():

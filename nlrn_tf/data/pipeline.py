@@ -18,10 +18,10 @@ import numpy as np
 import tensorflow as tf
 
 from nlrn_tf.data.crops import KERNEL_REACH, Draws, RegionShape, StoredImage, random_region
-from nlrn_tf.data.degradations import resize_bicubic
 from nlrn_tf.data.record_manifest import RecordSet, load_records
 from nlrn_tf.data.records import example_reader, read_examples, reading
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.imaging.resize import resize_bicubic
 
 CHANNEL_OF = {"denoise": "grey", "sr": "y"}
 CACHE_BYTES = 2**31

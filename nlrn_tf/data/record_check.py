@@ -11,7 +11,7 @@ from nlrn_tf.data.pipeline import CHANNEL_OF, PipelineConfig, make_dataset
 from nlrn_tf.data.record_manifest import SCHEMA_VERSION, RecordSet, load_records
 from nlrn_tf.data.records import read_examples, reading
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.images import write_image
+from nlrn_tf.imaging.files import write_image
 
 _ROWS, _COLUMNS = 6, 4  # of the sample sheet, in pairs
 _MAGNIFICATION = 2

@@ -38,8 +38,8 @@ from nlrn_tf.data.record_manifest import (
 )
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import atomic_path
-from nlrn_tf.images import find_images, read_image, rgb_to_grey
-from nlrn_tf.metrics import rgb_to_y
+from nlrn_tf.imaging.files import find_images, read_image, rgb_to_grey
+from nlrn_tf.imaging.quality import rgb_to_y
 from nlrn_tf.progress import image_progress
 
 CHANNELS = ("grey", "y")

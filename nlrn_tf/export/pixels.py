@@ -1,4 +1,4 @@
-"""Image files to pixels and back inside a TensorFlow graph, as `nlrn_tf.images` does it.
+"""Image files to pixels and back inside a TensorFlow graph, as `nlrn_tf.imaging.files` does it.
 
 `H, W` pixels, `C` channels (1 or 3, in RGB order).
 """
@@ -8,14 +8,14 @@ import tensorflow as tf
 
 from nlrn_tf.export.checks import checked
 from nlrn_tf.export.containers import Content, Header, exif_orientation, jpeg_header, png_header
-from nlrn_tf.images import unit_range
+from nlrn_tf.imaging.files import unit_range
 
 # A table, because TensorFlow's optimizer turns `/ 255` into `* (1 / 255)`, which rounds otherwise.
 _UNIT_RANGE = unit_range(np.arange(256, dtype=np.uint8))
 
 
 def decode_image(content: tf.Tensor, name: tf.Tensor, max_pixels: tf.Tensor) -> tf.Tensor:
-    """Decodes an 8-bit PNG or JPEG file to `unit_range(read_image(...))` of `nlrn_tf.images`.
+    """Decodes an 8-bit PNG or JPEG file to `unit_range(read_image(...))` of `imaging.files`.
 
     Args:
       content: scalar string, the bytes of the file.

@@ -1,4 +1,4 @@
-"""Restoration of image planes inside a TensorFlow graph, as `nlrn_tf.restoration.predict` does it.
+"""Restoration of image planes inside a TensorFlow graph, as `restoration.planes.predict` does it.
 
 `N` planes, `H, W` pixels; all sizes may be unknown when the graph is made.
 """
@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from nlrn_tf.restoration import OVERLAP
-from nlrn_tf.tiling import STEP, THROWN_AWAY
+from nlrn_tf.restoration.restorer import OVERLAP
+from nlrn_tf.restoration.tiling import STEP, THROWN_AWAY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ def planes_per_tile(network: Network, height: tf.Tensor, width: tf.Tensor) -> tf
 def tile_shape(
     height: tf.Tensor, width: tf.Tensor, tile_size: int, overlap: int = OVERLAP
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """`nlrn_tf.tiling.tile_shape` for scalar int32 tensors."""
+    """`nlrn_tf.restoration.tiling.tile_shape` for scalar int32 tensors."""
     height, width = tf.cast(height, tf.int64), tf.cast(width, tf.int64)
     rows = tf.range(1, _count(height, tf.constant(tile_size, tf.int64), overlap) + 1)
     heights = _side(height, rows, overlap)
@@ -82,7 +82,7 @@ def tile_shape(
 def tile_weights(
     size: tf.Tensor, tile: tf.Tensor, overlap: int = OVERLAP
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """`nlrn_tf.tiling.tile_weights` for scalar int32 tensors.
+    """`nlrn_tf.restoration.tiling.tile_weights` for scalar int32 tensors.
 
     Returns:
       int32 `[K]`, where the tiles start, and float32 `[K, tile]`, their weights.

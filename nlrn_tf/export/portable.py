@@ -14,9 +14,9 @@ import tensorflow as tf
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.export.checks import check_backend
 from nlrn_tf.files import write_bytes
-from nlrn_tf.manifest import find_weights
 from nlrn_tf.model import NLRN
-from nlrn_tf.packaged import load_model
+from nlrn_tf.weights.loading import load_model
+from nlrn_tf.weights.manifest import find_weights
 
 _OPSET = 17  # of ONNX 1.12 (2022)
 

@@ -12,11 +12,11 @@ from nlrn_tf.export.checks import check_backend
 from nlrn_tf.export.signatures import ServedModel
 from nlrn_tf.export.warmup import warmup_requests, write_warmup_requests
 from nlrn_tf.files import atomic_folder
-from nlrn_tf.manifest import find_weights, sha256
 from nlrn_tf.model import NLRN
-from nlrn_tf.packaged import load_model
 from nlrn_tf.precision import resolved
-from nlrn_tf.restoration import FLOAT_RANGE
+from nlrn_tf.restoration.restorer import FLOAT_RANGE
+from nlrn_tf.weights.loading import load_model
+from nlrn_tf.weights.manifest import find_weights, sha256
 
 # 2048 x 2048. Beside the 3 GiB for a tile, memory is about 100 bytes a pixel; time is the limit.
 MAX_PIXELS = 1 << 22

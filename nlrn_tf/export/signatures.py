@@ -10,7 +10,7 @@ from nlrn_tf.export.colour import denoise, enlarge
 from nlrn_tf.export.pixels import decode_image, encode_png
 from nlrn_tf.export.planes import Network, planes_per_tile
 from nlrn_tf.model import NLRN
-from nlrn_tf.restoration import FLOAT_RANGE, default_tile_size
+from nlrn_tf.restoration.restorer import FLOAT_RANGE, default_tile_size
 
 FLOAT_SIGNATURE = "serving_default"
 BYTES_SIGNATURE = "restore_bytes"

@@ -7,10 +7,10 @@ import keras
 from keras import ops
 
 from nlrn_tf.config import NLRNConfig
-from nlrn_tf.layers.correlation import bounded
-from nlrn_tf.layers.dense_attention import accumulating_attention, attend
+from nlrn_tf.layers.attention.blocks import flatten_pixels, windowed_attention
+from nlrn_tf.layers.attention.dense import accumulating_attention, attend
+from nlrn_tf.layers.compression import bounded
 from nlrn_tf.layers.statewise import StatewiseConv
-from nlrn_tf.layers.window_attention import flatten_pixels, windowed_attention
 
 LOW_PRECISION = ("bfloat16", "float16")
 

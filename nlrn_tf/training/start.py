@@ -8,10 +8,10 @@ import keras
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
-from nlrn_tf.packaged import load_model
 from nlrn_tf.training.checkpoint import Checkpoint
 from nlrn_tf.training.settings import WIDER, Phase, TrainingConfig, may_widen
 from nlrn_tf.training.step import first_state
+from nlrn_tf.weights.loading import load_model
 
 # Settings that may change when a run goes on; the others say what is being trained.
 RESUMABLE = {

@@ -28,7 +28,6 @@ from nlrn_tf.data.pipeline import CHANNEL_OF, PipelineConfig, make_dataset
 from nlrn_tf.data.records import ensure_records, reading
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
-from nlrn_tf.packaged import save_model
 from nlrn_tf.precision import POLICIES
 from nlrn_tf.training.checkpoint import latest_checkpoint, save_checkpoint
 from nlrn_tf.training.growth import grow_state
@@ -38,6 +37,7 @@ from nlrn_tf.training.settings import Phase, TrainingConfig
 from nlrn_tf.training.start import GROWING, fresh_run, network_config, require_same_run
 from nlrn_tf.training.step import FIRST_LOSS_SCALE, TrainingStep
 from nlrn_tf.training.validation import validate, validation_samples
+from nlrn_tf.weights.loading import save_model
 
 
 def train(

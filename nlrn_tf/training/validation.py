@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from nlrn_tf.data.benchmarks import denoising_pair, sr_pair
+from nlrn_tf.datasets.benchmarks import denoising_pair, sr_pair
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.images import IMAGE_SUFFIXES, to_uint8
-from nlrn_tf.metrics import psnr
+from nlrn_tf.imaging.files import IMAGE_SUFFIXES, to_uint8
+from nlrn_tf.imaging.quality import psnr
 from nlrn_tf.model import NLRN
-from nlrn_tf.restoration import predict
+from nlrn_tf.restoration.restorer import predict
 from nlrn_tf.training.settings import TrainingConfig
 
 

@@ -1,0 +1,304 @@
+"""Scoring on the benchmarks of the paper, by the fixed protocols.
+
+`H, W` pixels. A score is taken on the rounded, clipped uint8 image: the whole of it in denoising,
+the Y channel without a border of `scale` pixels in super-resolution.
+"""
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from nlrn_tf import cli
+from nlrn_tf.config import NLRNConfig
+from nlrn_tf.datasets.benchmarks import (
+    BENCHMARKS,
+    benchmark_images,
+    check_names,
+    denoising_pair,
+    sr_pair,
+)
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.evaluation.report import comparison, print_overview, print_scores
+from nlrn_tf.evaluation.scores import Scores, resume, write_scores
+from nlrn_tf.evaluation.settings import EvaluationSettings
+from nlrn_tf.imaging.files import to_uint8, write_image
+from nlrn_tf.imaging.quality import psnr, ssim
+from nlrn_tf.progress import image_progress
+from nlrn_tf.restoration.inference import Model
+from nlrn_tf.restoration.restorer import predict, predict_patches, self_ensemble
+from nlrn_tf.weights.loading import load_model
+from nlrn_tf.weights.manifest import find_weights, manifest, packaged_names, sha256
+
+Restore = Callable[[np.ndarray], np.ndarray]
+StrPath = str | os.PathLike
+
+
+def evaluate(settings: EvaluationSettings, **options) -> dict:
+    """Scores a method on a benchmark.
+
+    Args:
+      settings: what is scored, and how.
+      **options: of `evaluate_all`.
+
+    Returns:
+      {"dataset", "task", "method", "protocol", "noise_sigma" or "scale", "weights",
+      "images": [{"name", "psnr", "ssim", "seconds", "input_psnr", "input_ssim"}], "psnr", "ssim",
+      "seconds_per_image", "input_psnr", "input_ssim", "settings"}: means over the images; dB, and
+      seconds of the restoration alone (the first image's include the compilation of the network).
+      "input" is the input of the network, the noisy or the bicubic image; "settings" is what else
+      the scores depend on.
+
+    Raises:
+      NLRNError: as for `evaluate_all`.
+    """
+    return evaluate_all([settings], **options)[0]
+
+
+def evaluate_all(
+    all_settings: Sequence[EvaluationSettings],
+    *,
+    data_dir: StrPath | None = None,
+    model: Model | None = None,
+    output_dir: StrPath | None = None,
+    json_path: StrPath | None = None,
+    console: Console | None = None,
+) -> list[dict]:
+    """Scores at several noise levels or scales.
+
+    Args:
+      all_settings: of the evaluations.
+      data_dir: the folder of the data sets; by default `$NLRN_DATA_DIR`, else `data/`.
+      model: used for method "nlrn" instead of loading the weights of the settings, which only
+        name it then: a callable on float32 `[B, H, W, 1]` in [0, 1] that returns the same shape.
+      output_dir: gets `<name>.png`, the image as it was scored, and `<name>_comparison.png`,
+        degraded, restored and true image side by side; of several evaluations in folders `x2`,
+        `x3` or `s15`, `s25`.
+      json_path: gets the result, or the list of several; written anew after each image. Scores
+        that it holds of the same evaluation are taken over. An infinite PSNR (equal images) is
+        null there.
+      console: gets the tables. None prints nothing, and shows no progress.
+
+    Returns:
+      The results in the order of the settings, see `evaluate`.
+
+    Raises:
+      NLRNError: the data set is missing or incomplete, the weights do not exist or are for
+        something else, `json_path` holds other scores, an image cannot be read or an output not
+        written.
+    """
+    data_dir = cli.data_dir(data_dir)
+    load = functools.cache(lambda weights, options: load_model(weights, **dict(options)))
+    chosen = [_choose(settings, data_dir) for settings in all_settings]
+    evaluations = [
+        Scores(settings, None if model else _weights_sha256(settings)) for settings in all_settings
+    ]
+    if json_path is not None:
+        names = [[path.name for path in paths.values()] for paths in chosen]
+        resume(json_path, evaluations, names)
+    for scores, paths in zip(evaluations, chosen, strict=True):
+        folder = _output_folder(output_dir, scores.settings, len(evaluations))
+        missing = {k: path for k, path in paths.items() if not _is_done(scores, path, folder)}
+        if missing:
+            network = model or _load(scores.settings, load)
+            for image in _score_images(
+                scores.settings, network, missing, len(paths), folder, console is not None
+            ):
+                scores.images[image["name"]] = image
+                if json_path is not None:
+                    write_scores(json_path, evaluations)
+        if console is not None:
+            print_scores(scores.result(), scores.settings, console)
+    results = [scores.result() for scores in evaluations]
+    if console is not None and len(results) > 1:
+        print_overview(results, all_settings, console)
+    return results
+
+
+def degraded_pair(
+    settings: EvaluationSettings, path: StrPath, index: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The true and the degraded image of an evaluation, see `nlrn_tf.datasets.benchmarks`.
+
+    Args:
+      settings: of the evaluation.
+      path: of the image file.
+      index: its position in the whole set.
+
+    Returns:
+      uint8 `[H, W]` and float32 `[H, W]` in [0, 1].
+    """
+    if settings.task == "denoise":
+        return denoising_pair(path, index, settings.noise_sigma)
+    return sr_pair(path, settings.scale, quantize_lr=settings.quantize_lr)
+
+
+def _choose(settings: EvaluationSettings, data_dir: StrPath) -> dict[int, Path]:
+    """The images to score, each with its position in the whole set, the seed of its noise."""
+    paths = dict(enumerate(benchmark_images(settings.dataset, data_dir, settings.max_images)))
+    if not settings.images:
+        return paths
+    check_names("--images=", settings.images, settings.dataset, paths.values())
+    return {k: path for k, path in paths.items() if path.stem in settings.images}
+
+
+def _output_folder(
+    output_dir: StrPath | None, settings: EvaluationSettings, count: int
+) -> Path | None:
+    if output_dir is None or count == 1:
+        return output_dir and Path(output_dir)
+    return Path(output_dir) / f"{'s' if settings.task == 'denoise' else 'x'}{settings.setting:g}"
+
+
+def _is_done(scores: Scores, path: Path, folder: Path | None) -> bool:
+    return path.name in scores.images and (
+        folder is None or (folder / f"{path.stem}_comparison.png").exists()
+    )
+
+
+def _score_images(
+    settings: EvaluationSettings,
+    model: Model | None,
+    missing: dict[int, Path],
+    total: int,
+    folder: Path | None,
+    visible: bool,
+) -> Iterator[dict]:
+    """Scores the images that are missing of a total, and shows progress and time left."""
+    with image_progress(visible) as progress:
+        before = total - len(missing)
+        bar = progress.add_task("", total=total, completed=before)
+        restore = _restorer(settings, model, lambda part: progress.advance(bar, part))
+        for done, (index, path) in enumerate(missing.items(), start=before):
+            progress.update(bar, completed=done, description=escape(path.name))
+            yield _score(settings, restore, path, index, folder)
+        progress.update(bar, completed=total, description="")
+
+
+def _weights_sha256(settings: EvaluationSettings) -> str | None:
+    if settings.method != "nlrn":
+        return None
+    _check_packaged(settings)
+    return sha256(find_weights(settings.weights))
+
+
+def _load(settings: EvaluationSettings, load: Callable) -> Model | None:
+    if settings.method != "nlrn":
+        return None
+    options = {"precision": settings.precision}
+    if settings.window_border is not None:
+        options["window_border"] = settings.window_border
+    model = load(settings.weights, tuple(options.items()))
+    check_purpose(model.config, settings)
+    return model
+
+
+def _check_packaged(settings: EvaluationSettings) -> None:
+    """Says what to do when the weights that the task wants by default are not packaged."""
+    name = settings.weights
+    if name != settings.default_weights or name in packaged_names() or Path(name).exists():
+        return
+    alternative = "bicubic" if settings.task == "sr" else "identity"
+    recipe = name if name in ("sr", "denoise_s15", "denoise_s50") else "denoise_s25"
+    level = f" --noise_sigma={settings.noise_sigma:g}" if settings.task == "denoise" else ""
+    raise NLRNError(
+        f"weights '{name}': no such packaged weights (there are: "
+        f"{', '.join(packaged_names()) or 'none'}); train some (`python run_train.py "
+        f"--flagfile=flags/{recipe}.cfg{level}`) and pass "
+        f"--weights=PATH, or score the input of the network with --method={alternative}"
+    )
+
+
+def check_purpose(config: NLRNConfig, settings: EvaluationSettings) -> None:
+    """Checks that weights are for the task at hand.
+
+    Another noise level than that of the training is worth a warning only, on standard error.
+
+    Raises:
+      NLRNError: they are for the other task, or for other scales, or packaged weights have been
+        trained with the images.
+    """
+    weights = settings.weights
+    training = manifest().get(str(weights), {}).get("training", {})
+    if BENCHMARKS[settings.dataset].folder in training.get("sources", []):
+        raise NLRNError(
+            f"weights '{weights}' were trained with the images of {settings.dataset}, which cannot "
+            "tell how good they are; train others (--sources=BSDS500/train) and give them with "
+            "--weights"
+        )
+    if config.task not in (None, settings.task):
+        raise NLRNError(
+            f"weights '{weights}' are for task {config.task}, not {settings.task}; "
+            f"choose others with --weights, or --task={config.task}"
+        )
+    if settings.task == "sr" and config.scales and settings.scale not in config.scales:
+        raise NLRNError(
+            f"weights '{weights}' are for scale {', '.join(map(str, config.scales))}, "
+            f"not {settings.scale}; choose others with --weights, or another --scale"
+        )
+    if settings.task == "denoise" and config.noise_sigma not in (None, settings.noise_sigma):
+        print(
+            f"warning: weights '{weights}' were trained for sigma {config.noise_sigma:g}, "
+            f"the images have {settings.noise_sigma:g}",
+            file=sys.stderr,
+        )
+
+
+def _restorer(
+    settings: EvaluationSettings, model: Model | None, on_progress: Callable[[float], None]
+) -> Restore:
+    """The function from the degraded to the restored image, both float32 `[H, W]`."""
+    if settings.method != "nlrn":
+        return lambda image: image
+    views = 8 if settings.self_ensemble else 1
+
+    def restore_view(image: np.ndarray) -> np.ndarray:
+        if settings.protocol == "patches":
+            return predict_patches(model, image, settings.patch_size, settings.stride)
+        return predict(model, image, on_progress=lambda part: on_progress(part / views))
+
+    if settings.self_ensemble:
+        return lambda image: self_ensemble(restore_view, image)
+    return restore_view
+
+
+def _score(
+    settings: EvaluationSettings,
+    restore: Restore,
+    path: Path,
+    index: int,
+    folder: Path | None,
+) -> dict:
+    """Restores and scores one image, and saves it when asked for."""
+    truth, degraded = degraded_pair(settings, path, index)
+    try:
+        start = time.perf_counter()
+        restored = to_uint8(restore(degraded))
+        seconds = time.perf_counter() - start
+        scores = {**_measure(settings, truth, restored), "seconds": seconds}
+        degraded = to_uint8(degraded)
+        before = _measure(settings, truth, degraded)
+    except NLRNError as error:
+        raise NLRNError(f"{path}: {error}") from error
+    if folder is not None:
+        panels = {
+            f"{settings.input_name} {before['psnr']:.2f} dB": degraded,
+            f"{settings.method} {scores['psnr']:.2f} dB": restored,
+            "truth": truth,
+        }
+        write_image(folder / f"{path.stem}.png", restored)
+        write_image(folder / f"{path.stem}_comparison.png", comparison(panels))
+    return {"name": path.name, **scores, **{f"input_{key}": v for key, v in before.items()}}
+
+
+def _measure(settings: EvaluationSettings, truth: np.ndarray, image: np.ndarray) -> dict:
+    return {
+        "psnr": psnr(truth, image, settings.border),
+        "ssim": ssim(truth, image, settings.border),
+    }

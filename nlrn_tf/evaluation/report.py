@@ -1,0 +1,152 @@
+"""How an evaluation is shown: the table of scores, and images side by side."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from nlrn_tf.datasets.benchmarks import BENCHMARKS, paper_figures
+from nlrn_tf.evaluation.settings import EvaluationSettings
+
+_GAP = 8  # pixels between the images
+_TEXT_HEIGHT = 14
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def print_scores(result: dict, settings: EvaluationSettings, console: Console) -> None:
+    """Prints the scores of each image and their mean, with the paper's figures below.
+
+    Args:
+      result: of `nlrn_tf.evaluation.evaluate.evaluate`.
+      settings: that it was made with.
+      console: to print on.
+    """
+    before = settings.input_name
+    is_input = settings.method != "nlrn"
+    table = Table(title=_title(settings))
+    table.add_column("image", overflow="fold")
+    headings = ("PSNR (dB)", "SSIM") if is_input else (f"{before} (dB)", "PSNR (dB)", "SSIM")
+    for heading in (*headings, "seconds"):
+        table.add_column(heading, justify="right")
+
+    def row(name: str, scores: dict, seconds: float, **style: str) -> None:
+        first = () if is_input else (f"{scores['input_psnr']:.2f}",)
+        table.add_row(name, *first, *_cells(scores), f"{seconds:.2f}", **style)
+
+    for image in result["images"]:
+        row(escape(image["name"]), image, image["seconds"])
+    table.add_section()
+    row(_mean_label(result, settings), result, result["seconds_per_image"], style="bold")
+    reference = _reference_rows(result, settings)
+    if reference:
+        table.add_section()
+    for name, figure in reference.items():
+        table.add_row(name, *([] if is_input else [""]), *_cells(figure), "")
+    console.print(table)
+    console.print(_protocol_notes(settings), soft_wrap=True)
+
+
+def print_overview(
+    results: Sequence[dict], all_settings: Sequence[EvaluationSettings], console: Console
+) -> None:
+    """Prints the means of several noise levels or scales side by side, and the paper's.
+
+    Args:
+      results: of `nlrn_tf.evaluation.evaluate.evaluate_all`.
+      all_settings: that they were made with; they differ in noise level or scale, and in weights.
+      console: to print on.
+    """
+    table = Table(title=f"{all_settings[0].dataset} | PSNR (dB) / SSIM")
+    table.add_column("method")
+    rows: dict[str, dict[int, dict]] = {}
+    for column, (result, settings) in enumerate(zip(results, all_settings, strict=True)):
+        table.add_column(_degradation(settings), justify="right")
+        own = f"{settings.method}, {_mean_label(result, settings)}"
+        figures = {**_reference_rows(result, settings), own: result}
+        for name, figure in figures.items():
+            rows.setdefault(name, {})[column] = figure
+    for name, figures in rows.items():
+        cells = [_cells(figures[k]) if k in figures else () for k in range(len(results))]
+        style = "bold" if name == own else None
+        table.add_row(name, *(" / ".join(filter(None, cell)) for cell in cells), style=style)
+    console.print(table)
+
+
+def comparison(panels: dict[str, np.ndarray]) -> np.ndarray:
+    """Images side by side, each below its caption.
+
+    Args:
+      panels: caption -> uint8 `[H, W]`, all of one size.
+
+    Returns:
+      uint8 `[H', W']`, black on white.
+    """
+    columns = [_captioned(caption, image) for caption, image in panels.items()]
+    gap = np.full((columns[0].shape[0], _GAP), 255, np.uint8)
+    return np.hstack([part for column in columns for part in (column, gap)][:-1])
+
+
+def _captioned(caption: str, image: np.ndarray) -> np.ndarray:
+    width = image.shape[1]
+    (text_width, text_height), _ = cv2.getTextSize(caption, _FONT, 1.0, 1)
+    size = min(_TEXT_HEIGHT / text_height, max(width - 4, 1) / text_width)
+    strip = np.full((_TEXT_HEIGHT + 2 * _GAP, width), 255, np.uint8)
+    cv2.putText(strip, caption, (2, _TEXT_HEIGHT + _GAP), _FONT, size, 0, 1, cv2.LINE_AA)
+    return np.vstack([strip, image])
+
+
+def _reference_rows(result: dict, settings: EvaluationSettings) -> dict[str, dict]:
+    """What the scores are compared with: the input of the network, and the paper's figures."""
+    rows = {}
+    if settings.method == "nlrn":
+        rows[settings.input_name] = {"psnr": result["input_psnr"], "ssim": result["input_ssim"]}
+    count = BENCHMARKS[settings.dataset].count
+    number, figures = paper_figures(settings.dataset, settings.task, settings.setting) or (0, {})
+    scope = f"table {number}" if len(result["images"]) == count else f"all {count}"
+    return rows | {f"{name} (paper, {scope})": figure for name, figure in figures.items()}
+
+
+def _mean_label(result: dict, settings: EvaluationSettings) -> str:
+    scored, count = len(result["images"]), BENCHMARKS[settings.dataset].count
+    if scored == count:
+        return f"mean of {count}"
+    return f"mean of {'the first ' * bool(settings.max_images)}{scored} of {count}"
+
+
+def _degradation(settings: EvaluationSettings) -> str:
+    if settings.task == "denoise":
+        return f"sigma {settings.noise_sigma:g}"
+    return f"x{settings.scale}" + (", 8-bit LR" if settings.quantize_lr else "")
+
+
+def _title(settings: EvaluationSettings) -> str:
+    task = "denoising," if settings.task == "denoise" else "super-resolution"
+    parts = [settings.dataset, f"{task} {_degradation(settings)}", settings.method]
+    if settings.method == "nlrn":
+        parts += [escape(settings.weights), _protocol(settings)]
+    return " | ".join(parts)
+
+
+def _protocol(settings: EvaluationSettings) -> str:
+    protocol = "whole images"
+    if settings.protocol == "patches":
+        protocol = f"patches of {settings.patch_size} at stride {settings.stride}"
+    return protocol + (", self-ensemble of 8" if settings.self_ensemble else "")
+
+
+def _protocol_notes(settings: EvaluationSettings) -> str:
+    if settings.task == "denoise":
+        return "Grey; noisy input neither clipped nor rounded; scored as 8 bits, whole image."
+    rounded = "rounded to 8 bits" if settings.quantize_lr else "not rounded"
+    return (
+        f"Y channel; low-resolution image {rounded}; scored as 8 bits, "
+        f"without {settings.border} pixels at the border."
+    )
+
+
+def _cells(scores: dict) -> tuple[str, str]:
+    structural = "" if scores["ssim"] is None else f"{scores['ssim']:.4f}"
+    return f"{scores['psnr']:.2f}", structural

@@ -1,0 +1,179 @@
+"""The scores of an evaluation: what they hold for, their means, and the file that keeps them.
+
+The file of `run_eval.py --json` is written anew after each image. The same evaluation goes on from
+it; one with other settings is refused, so that no file mixes scores that are not comparable.
+"""
+
+import json
+import math
+import os
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.evaluation.settings import EvaluationSettings
+from nlrn_tf.files import write_text
+from nlrn_tf.precision import resolved
+
+MEASURES = ("psnr", "ssim", "input_psnr", "input_ssim")
+_DECIBELS = ("psnr", "input_psnr")
+_FIXED = ("dataset", "task", "method", "protocol", "noise_sigma", "scale")
+
+
+class Scores:
+    """The scores of one evaluation.
+
+    Args:
+      settings: of the evaluation.
+      weights_sha256: of the file of weights, None where there is none.
+
+    Attributes:
+      images: file name -> {"name", "psnr", "ssim", "seconds", "input_psnr", "input_ssim"}, those
+        scored so far. "input" is the input of the network, the noisy or the bicubic image.
+    """
+
+    def __init__(self, settings: EvaluationSettings, weights_sha256: str | None):
+        self.settings = settings
+        self.images: dict[str, dict] = {}
+        self._conditions = _conditions(settings, weights_sha256)
+
+    def result(self) -> dict:
+        """What `evaluate.evaluate` returns; the images in the order of their names."""
+        images = [self.images[name] for name in sorted(self.images)]
+        settings = self.settings
+
+        def mean(key: str) -> float:
+            return statistics.fmean(image[key] for image in images)
+
+        return {
+            "dataset": settings.dataset,
+            "task": settings.task,
+            "method": settings.method,
+            "protocol": settings.protocol,
+            settings.setting_name: settings.setting,
+            "weights": settings.weights,
+            "images": images,
+            "psnr": mean("psnr"),
+            "ssim": mean("ssim"),
+            "seconds_per_image": mean("seconds"),
+            "input_psnr": mean("input_psnr"),
+            "input_ssim": mean("input_ssim"),
+            "settings": self._conditions,
+        }
+
+    def identity(self) -> dict:
+        """Everything that the scores depend on."""
+        fixed = {key: getattr(self.settings, key) for key in _FIXED}
+        return {**{k: v for k, v in fixed.items() if v is not None}, **self._conditions}
+
+
+def write_scores(path: str | os.PathLike, evaluations: Sequence[Scores]) -> None:
+    """Writes the result of one evaluation, or the list of the results of several, as JSON.
+
+    JSON has no infinity: the PSNR of equal images becomes null. Evaluations without a score yet are
+    left out.
+
+    Raises:
+      NLRNError: the file cannot be written.
+    """
+    results = [_finite(scores.result()) for scores in evaluations if scores.images]
+    content = results if len(evaluations) > 1 else results[0]
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def read_results(path: str | os.PathLike) -> list[dict]:
+    """The results in a file by `write_scores`; a PSNR of null is infinity again.
+
+    Raises:
+      NLRNError: the file cannot be read or is none of these.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+        results = content if isinstance(content, list) else [content]
+        for result in results:
+            for scores in (result, *result["images"]):
+                for key in _DECIBELS:
+                    if scores.get(key, 0) is None:
+                        scores[key] = math.inf
+                float(scores["psnr"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NLRNError(
+            f"{path}: not a file of scores by run_eval.py --json ({error!r})"
+        ) from error
+    return results
+
+
+def resume(
+    path: str | os.PathLike, evaluations: Sequence[Scores], names: Iterable[Sequence[str]]
+) -> None:
+    """Takes the scores that an earlier run has left in a file.
+
+    Args:
+      path: the file; nothing happens when there is none.
+      evaluations: get its scores.
+      names: for each evaluation the images that are to be scored.
+
+    Raises:
+      NLRNError: the file is none of scores, or holds some of other settings or of other images,
+        which would be lost.
+    """
+    if not Path(path).exists():
+        return
+    remedy = "give another --json, or delete it"
+    wanted = list(zip(evaluations, names, strict=True))
+    for result in read_results(path):
+        if "settings" not in result:
+            raise NLRNError(
+                f"{path}: holds scores that do not tell all of their settings; {remedy}"
+            )
+        fixed = {key: result[key] for key in _FIXED if key in result}
+        found = {**fixed, **result["settings"]}
+        differences = [_differences(found, scores.identity()) for scores, _ in wanted]
+        if all(differences):
+            fewest = "; ".join(min(differences, key=len))
+            raise NLRNError(f"{path}: holds scores of other settings ({fewest}); {remedy}")
+        scores, asked_for = wanted[differences.index([])]
+        images = {image["name"]: image for image in result["images"]}
+        others = sorted(set(images) - set(asked_for))
+        if others:
+            raise NLRNError(
+                f"{path}: holds {len(others)} images that are not asked for now, such as "
+                f"{others[0]}; ask for them too, or {remedy}"
+            )
+        scores.images.update(images)
+
+
+def _conditions(settings: EvaluationSettings, weights_sha256: str | None) -> dict:
+    """What scores depend on besides the fixed keys of the file; only what has an influence."""
+    conditions: dict = {}
+    if settings.task == "sr":
+        conditions["quantize_lr"] = settings.quantize_lr
+    if settings.method != "nlrn":
+        return conditions
+    conditions |= {
+        "weights_sha256": weights_sha256,
+        "self_ensemble": settings.self_ensemble,
+        "window_border": settings.window_border,
+        "precision": resolved(settings.precision),
+    }
+    if settings.protocol == "patches":
+        conditions |= {"patch_size": settings.patch_size, "stride": settings.stride}
+    return conditions
+
+
+def _differences(found: dict, wanted: dict) -> list[str]:
+    return [
+        f"{key} {found.get(key, 'none')} there, {wanted.get(key, 'none')} now"
+        for key in {**found, **wanted}
+        if found.get(key) != wanted.get(key)
+    ]
+
+
+def _finite(result: dict) -> dict:
+    def without_infinity(scores: dict) -> dict:
+        infinite = {key: None for key in _DECIBELS if math.isinf(scores[key])}
+        return {**scores, **infinite}
+
+    images = [without_infinity(image) for image in result["images"]]
+    return {**without_infinity(result), "images": images}

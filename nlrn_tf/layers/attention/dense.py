@@ -1,0 +1,104 @@
+"""Attention of each pixel to all others.
+
+`B` batch, `N` pixels, `L` embedding size, `M` channels of the values. The N^2 logits of an image
+are far larger than all else, and a training step waits for the passes over them.
+"""
+
+import functools
+
+import keras
+from keras import ops
+
+from nlrn_tf.layers.attention.blocks import softmax
+
+
+def attend(logits, values, normalization="softmax"):
+    """Weighs `values` `[B, N, M]` by `logits` `[B, N, N]`; gives `[B, N, M]`, dtype of `values`."""
+    if normalization == "softmax":
+        weights = softmax(logits)
+    else:
+        weights = logits / ops.cast(ops.shape(logits)[-1], logits.dtype)
+    return ops.matmul(ops.cast(weights, values.dtype), values)
+
+
+def accumulating_attention(correlation, queries, keys, values):
+    """Softmax attention by the sum of this state's correlation and those before.
+
+    The gradient is written out. It needs the weights of the attention in the dtype of the values
+    and nothing else of that size, where automatic differentiation keeps float32 weights as well.
+    The gradient of the sum is handed from state to state as if it were that of the weights, which
+    have its shape and a small dtype.
+
+    Args:
+      correlation: what the state before returned, or () for the first.
+      queries, keys: `[B, N, L]`.
+      values: `[B, N, M]`, the same dtype.
+
+    Returns:
+      `[B, N, M]`, dtype of `values`, and the correlation: the summed logits `[B, N, N]`, float32
+      from the second state on, and the weights `[B, N, N]`. Use neither for anything else.
+    """
+    logits = ops.stop_gradient(ops.matmul(queries, _transposed(keys)))
+    summed, weights = logits, ops.zeros((), values.dtype)
+    if correlation:
+        summed, weights = correlation
+        summed = logits = _fused(_sum)(summed, logits)
+    attended, weights = _weigh(logits, weights, queries, keys, values)
+    return attended, (summed, weights)
+
+
+@ops.custom_gradient
+def _weigh(logits, weights_before, queries, keys, values):
+    is_first = len(weights_before.shape) == 0
+    weights = ops.cast(softmax(logits), values.dtype)
+    attended = ops.matmul(weights, values)
+
+    def gradient(*upstream):
+        upstream_attended, upstream_weights = upstream if len(upstream) == 2 else upstream[0]
+        # Each row of the softmax' gradient sums to zero. What it lacks for that is the product
+        # of the output with its gradient.
+        row_sums = ops.sum(
+            ops.cast(upstream_attended, "float32") * ops.cast(attended, "float32"),
+            axis=-1,
+            keepdims=True,
+        )
+        upstream_logits = _fused(_logit_gradient)(
+            weights,
+            ops.matmul(upstream_attended, _transposed(values)),
+            row_sums,
+            upstream_weights,
+        )
+        return (
+            ops.zeros_like(logits),
+            ops.zeros_like(weights_before) if is_first else upstream_logits,
+            ops.matmul(upstream_logits, keys),
+            ops.matmul(_transposed(upstream_logits), queries),
+            ops.matmul(_transposed(weights), upstream_attended),
+        )
+
+    return (attended, weights), gradient
+
+
+def _sum(summed, logits):
+    return ops.cast(summed, "float32") + ops.cast(logits, "float32")
+
+
+def _logit_gradient(weights, upstream_weights, row_sums, later_states):
+    """The gradient of the summed logits, in the dtype of `weights`."""
+    upstream = ops.cast(upstream_weights, "float32") - row_sums
+    own = ops.cast(weights, "float32") * upstream
+    return ops.cast(own + ops.cast(later_states, "float32"), weights.dtype)
+
+
+@functools.cache
+def _fused(function):
+    """`function` in one pass over the memory: TensorFlow makes one for each of its operations."""
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def _transposed(matrices):
+    return ops.transpose(matrices, (0, 2, 1))

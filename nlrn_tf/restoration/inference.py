@@ -1,0 +1,80 @@
+"""Running a model on a batch of NumPy images.
+
+`B` batch, `H, W` pixels.
+"""
+
+import weakref
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.layers.attention import kernel
+
+Model = Callable[[np.ndarray], np.ndarray]
+
+_compiled = weakref.WeakKeyDictionary()
+
+
+def apply_model(model: Model, images: np.ndarray, *, one_size: bool = False) -> np.ndarray:
+    """The output of a model, checked.
+
+    Under TensorFlow a `keras.Model` is compiled once, for all image sizes; any other callable is
+    called with the NumPy array. A graph for all sizes attends in windows, even where the image
+    fits into one.
+
+    Args:
+      model: callable on float32 `[B, H, W, 1]` in [0, 1] that returns a tensor or array of the
+        same shape.
+      images: float32 `[B, H, W, 1]`.
+      one_size: compiles the model for this H and W, which takes seconds, to attend densely if the
+        image fits into the window. For many small images of one size.
+
+    Returns:
+      float32 `[B, H, W, 1]`, not clipped.
+
+    Raises:
+      NLRNError: the output has another shape or values that are not finite, or the images do not
+        fit into the memory of the accelerator.
+    """
+    size = images.shape[1:3] if one_size else (None, None)
+    output = keras.ops.convert_to_numpy(_callable(model, size)(images)).astype(np.float32)
+    if output.shape != images.shape:
+        raise NLRNError(f"the model returned shape {output.shape} for {images.shape}")
+    if not np.isfinite(output).all():
+        raise NLRNError("the model returned values that are not finite; are its weights damaged?")
+    return output
+
+
+def _callable(model: Model, size: tuple[int | None, int | None]) -> Model:
+    """A Keras model as one graph for all images of a size; any other model as it is."""
+    if keras.backend.backend() != "tensorflow" or not isinstance(model, keras.Model):
+        return model
+    graphs = _compiled.setdefault(model, {})
+    if size not in graphs:
+        graphs[size] = _compile(model, size)
+    return graphs[size]
+
+
+def _compile(model: keras.Model, size: tuple[int | None, int | None]) -> Model:
+    import tensorflow as tf  # not needed under the other backends
+
+    reference = weakref.ref(model)  # the cache must not keep the model alive
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *size, 1], tf.float32)], autograph=False)
+    def graph(images):
+        return reference()(images)
+
+    def call(images):
+        try:
+            with kernel.wanted():
+                return graph(images)
+        except tf.errors.ResourceExhaustedError as error:
+            height, width = images.shape[1:3]
+            raise NLRNError(
+                f"not enough memory for a piece of {width} x {height} pixels; "
+                "choose a smaller tile_size"
+            ) from error
+
+    return call

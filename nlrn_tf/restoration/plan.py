@@ -1,0 +1,141 @@
+"""Which output file is made of which input, and whether it can be: checks before the work."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.imaging.files import IMAGE_SUFFIXES
+
+StrPath = str | os.PathLike
+
+
+def plan(inputs: Sequence[StrPath], output: StrPath, suffix: str = ".png") -> dict[Path, Path]:
+    """Which file is made from which: `{target: source}`, in the order of work.
+
+    Args: see `nlrn_tf.restoration.files.restore_files`.
+
+    Raises:
+      NLRNError: a missing or unsupported input, an output that is not possible, or two inputs
+        for one output.
+    """
+    inputs = [Path(path) for path in inputs]
+    if not inputs:
+        raise NLRNError("no input: name at least one image file or folder")
+    if suffix.lower() not in IMAGE_SUFFIXES:
+        raise NLRNError(f"suffix '{suffix}': use one of {', '.join(IMAGE_SUFFIXES)}")
+    for path in inputs:
+        _check_input(path)
+    into_folder = str(os.fspath(output)).endswith(os.sep) or Path(output).is_dir()
+    output = Path(output)
+    if len(inputs) == 1 and inputs[0].is_file() and not into_folder:
+        _check_suffix(output, "end it with / if a folder is meant")
+        return {output: inputs[0]}
+    if output.exists() and not output.is_dir():
+        raise NLRNError(f"{output}: is a file; a folder or several inputs need an output folder")
+    if output.suffix.lower() in IMAGE_SUFFIXES and not into_folder:
+        raise NLRNError(f"{output}: names one image; a folder or several inputs need a folder")
+    jobs: dict[Path, Path] = {}
+    for source, relative in _sources(inputs, output):
+        target = output / relative.with_suffix(suffix)
+        if jobs.setdefault(target, source) != source:
+            raise NLRNError(
+                f"{jobs[target]} and {source} would both become {target}; "
+                "rename one or restore them into different folders"
+            )
+    return jobs
+
+
+def _sources(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
+    """Each image with its place in the output folder."""
+    for path in inputs:
+        if path.is_file():
+            yield path, Path(path.name)
+            continue
+        root = Path() if len(inputs) == 1 else Path(path.resolve().name)
+        images = _images_below(path, output)
+        if not images:
+            raise NLRNError(f"{path}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
+        for image in images:
+            yield image, root / image.relative_to(path)
+
+
+def _images_below(folder: Path, output: Path) -> list[Path]:
+    """The images in `folder` and its subfolders, sorted, without hidden ones and the output."""
+
+    def unreadable(error: OSError):
+        raise NLRNError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+    images = []
+    for where, folders, names in os.walk(folder, onerror=unreadable):
+        parent = Path(where)
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and (parent / name).resolve() != output.resolve()
+        ]
+        images += [
+            parent / name
+            for name in names
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES
+            and not name.startswith(".")
+            and (parent / name).is_file()
+        ]
+    return sorted(images)
+
+
+def _check_input(path: Path) -> None:
+    if path.is_dir():
+        return
+    if not path.exists():
+        raise NLRNError(f"{path}: no such file or folder")
+    _check_suffix(path, "convert it first")
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise NLRNError(f"{path}: is not a file that can be read")
+
+
+def _check_suffix(path: Path, advice: str) -> None:
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise NLRNError(
+            f"{path}: '{path.suffix}' is no image format (they are {', '.join(IMAGE_SUFFIXES)}); "
+            f"{advice}"
+        )
+
+
+def check_outputs(jobs: dict[Path, Path], may_exist: bool) -> None:
+    """Checks that the targets of `plan` can be written without loss.
+
+    Raises:
+      NLRNError: one is an input, is a folder, exists although it may not, or cannot be written.
+    """
+    inputs = {_identity(source): source for source in jobs.values()}
+    for target in jobs:
+        _check_writable(target)
+    existing = [target for target in jobs if target.exists()]
+    for target in existing:
+        if target.is_dir():
+            raise NLRNError(f"{target}: is a folder; an image is to be written there")
+        if _identity(target) in inputs:
+            raise NLRNError(
+                f"{target}: would overwrite the input {inputs[_identity(target)]}; "
+                "choose another output"
+            )
+    if existing and not may_exist:
+        others = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
+        raise NLRNError(
+            f"{existing[0]}: exists{others}; "
+            "give --overwrite to replace, --skip_existing to go on, or choose another output"
+        )
+
+
+def _check_writable(output: Path) -> None:
+    """Looks at the nearest folder that exists, so that no work is lost later."""
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise NLRNError(f"{output}: cannot be written, {folder} is no folder that allows it")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """The same for all names of one file: links, other spellings."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
