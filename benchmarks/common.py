@@ -10,13 +10,13 @@ import platform
 import resource
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import write_text
+from nlrn_tf.machine import processor_name
 
 _WIDTH = 110  # at least, in characters
 _PACKAGES = ("tensorflow", "keras", "numpy")
@@ -25,7 +25,7 @@ _PACKAGES = ("tensorflow", "keras", "numpy")
 def machine() -> dict:
     """The processor, the memory, and the versions of what computes."""
     return {
-        "cpu": _cpu(),
+        "cpu": processor_name(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "load_average": round(os.getloadavg()[0], 1),  # of the minute before: others at work?
@@ -107,12 +107,3 @@ def _shown(value) -> str:
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
     return str(value)
-
-
-def _cpu() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

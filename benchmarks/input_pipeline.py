@@ -20,6 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import common
 from benchmarks.step_measurement import PROJECT, WARM_UP_STEPS, StepSettings, measured
 from nlrn_tf import cli
+from nlrn_tf.datasets import location
+from nlrn_tf.tasks.registry import all_tasks
+from nlrn_tf.tasks.task import Task
 
 _PAPER = StepSettings()
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Data sets ($NLRN_DATA_DIR, else data/).")
@@ -57,16 +60,16 @@ def main(_: list[str]) -> None:
     consumed = _consumed() if _TRAINING_STEPS.value else None
     cli.start_tensorflow()
     rows = []
-    for task in ("denoise", "sr"):
+    for task in all_tasks():
         first, rate = _delivered(task)
-        row = {"task": task, "first batch, seconds": first, "patches per second": rate}
+        row = {"task": task.name, "first batch, seconds": first, "patches per second": rate}
         if consumed:
             row |= {"training consumes": consumed, "times what it needs": rate / consumed}
         rows.append(row)
     settings = {
         "batch": f"{_BATCH_SIZE.value} x {_PATCH_SIZE.value}x{_PATCH_SIZE.value}",
         "sources": ",".join(_SOURCES.value),
-        "scale augmentation of sr": ",".join(_SCALE_AUGMENTATION.value),
+        "scale augmentation": ",".join(_SCALE_AUGMENTATION.value),
         "seconds": _SECONDS.value,
     }
     if consumed:
@@ -79,16 +82,17 @@ def main(_: list[str]) -> None:
     common.report("Input pipeline", settings, rows, _JSON.value)
 
 
-def _delivered(task: str) -> tuple[float, float]:
+def _delivered(task: Task) -> tuple[float, float]:
     """Seconds to the first batch, with the records there, and then patches a second."""
-    from nlrn_tf.data.pipeline import CHANNEL_OF, PipelineConfig, make_dataset
+    from nlrn_tf.data.pipeline import PipelineConfig, make_dataset
     from nlrn_tf.data.records import ensure_records
 
-    factors = tuple(map(float, _SCALE_AUGMENTATION.value)) if task == "sr" else (1.0,)
+    task, channel = task.name, task.channel
+    factors = tuple(map(float, _SCALE_AUGMENTATION.value))
     config = PipelineConfig(task, _BATCH_SIZE.value, _PATCH_SIZE.value, scale_augmentation=factors)
     with tempfile.TemporaryDirectory() as folder:
-        data_dir = cli.data_dir(_DATA_DIR.value)
-        ensure_records(folder, data_dir, sources=_SOURCES.value, channel=CHANNEL_OF[task])
+        data_dir = location.data_dir(_DATA_DIR.value)
+        ensure_records(folder, data_dir, sources=_SOURCES.value, channel=channel)
         start = time.perf_counter()
         batches = iter(make_dataset(folder, config))
         next(batches)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from nlrn_tf.imaging.files import to_uint8
+from nlrn_tf.imaging.samples import to_uint8
 
 Denoise = Callable[[np.ndarray], np.ndarray]
 

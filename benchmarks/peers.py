@@ -23,19 +23,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
 from nlrn_tf import cli, precision
+from nlrn_tf.datasets import location
 from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.settings import EvaluationSettings
 
 flags.DEFINE_enum("dataset", "Set12", list(BENCHMARKS), "Benchmark to score on.")
-flags.DEFINE_float("noise_sigma", 25.0, "Noise in grey levels of 0..255.")
+flags.DEFINE_float("noise_sigma", 25.0, "Noise of denoising, in grey levels of 0..255.")
 _WEIGHTS = flags.DEFINE_list(
     "weights", [], "Names or paths of denoisers. Default: denoise_s<noise_sigma>."
 )
 flags.DEFINE_integer("max_images", None, "Only the first images of the data set.")
 flags.DEFINE_list("images", [], "Only these images: names without their suffix.")
 flags.DEFINE_enum("precision", precision.AUTO, precision.CHOICES, precision.HELP)
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "As of run_eval.py.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, location.HELP)
 _JSON = flags.DEFINE_string("json", None, "File for the figures.")
 
 _SETTINGS = ("dataset", "noise_sigma", "max_images", "images", "precision")
@@ -46,11 +47,10 @@ def main(_: list[str]) -> None:
     try:
         values = {name: flags.FLAGS[name].value for name in _SETTINGS}
         networks = [
-            EvaluationSettings(task="denoise", weights=weights, **values)
-            for weights in _WEIGHTS.value or [None]
+            EvaluationSettings(weights=weights, **values) for weights in _WEIGHTS.value or [None]
         ]
     except NLRNError as error:
-        raise flags.Error(f"--{error}") from error
+        raise flags.Error(str(error)) from error
     cli.start_tensorflow()
     from benchmarks import peer_methods as peers
     from nlrn_tf.evaluation.evaluate import check_purpose
@@ -89,7 +89,7 @@ def main(_: list[str]) -> None:
 def _scored(name: str, model, settings: EvaluationSettings) -> dict:
     """What `nlrn_tf.evaluation.evaluate.evaluate` returns for a model, once it is warm."""
     from nlrn_tf.evaluation.evaluate import evaluate
-    from nlrn_tf.restoration.restorer import predict
+    from nlrn_tf.restoration.planes import predict
 
     with Console(stderr=True).status(name):
         small = np.random.default_rng(0).normal(0.5, 0.1, (SMALL, SMALL)).astype(np.float32)

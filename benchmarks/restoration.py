@@ -70,9 +70,9 @@ def measure(weights: str, protocol: str, kind: str, shape: tuple[int, int]) -> d
       shape: height and width in pixels.
     """
     cli.start_tensorflow()
-    from nlrn_tf.imaging.files import to_uint8
     from nlrn_tf.imaging.quality import psnr
-    from nlrn_tf.restoration.restorer import predict, predict_patches
+    from nlrn_tf.imaging.samples import to_uint8
+    from nlrn_tf.restoration.planes import predict, predict_patches
     from nlrn_tf.weights.loading import load_model
 
     def run(image):

@@ -152,7 +152,8 @@ def project_step(model, settings: StepSettings):
       name; the averages are "ema/" and the name.
     """
     from nlrn_tf.training.settings import TrainingConfig
-    from nlrn_tf.training.step import TrainingStep, first_state
+    from nlrn_tf.training.state import first_state
+    from nlrn_tf.training.step import TrainingStep
 
     config = TrainingConfig(
         precision=settings.precision,
@@ -161,8 +162,6 @@ def project_step(model, settings: StepSettings):
     )
     training_step = TrainingStep(model, config)
     state = first_state(model, config)
-    variables = model.trainable_variables + model.non_trainable_variables
-    names = [_name_of(variable) for variable in variables]
 
     def step(degraded, clean):
         nonlocal state
@@ -170,9 +169,9 @@ def project_step(model, settings: StepSettings):
         return metrics["loss"], metrics["gradient_norm"]
 
     def weights():
-        values = state["trainable"] + state["non_trainable"] + state["ema"]
-        averages = [f"ema/{name}" for name in names if state["ema"]]
-        return {n: np.asarray(v) for n, v in zip(names + averages, values, strict=True)}
+        averages = {f"ema/{name}": value for name, value in state["ema"].items()}
+        values = state["trainable"] | state["non_trainable"] | averages
+        return {name: np.asarray(value) for name, value in values.items()}
 
     return step, weights
 
@@ -193,7 +192,9 @@ def plain_step(model, settings: StepSettings, unroll: bool = False):
 
 def weights_of(model) -> dict[str, np.ndarray]:
     """The weights of an `NLRN` by name, such as "recurrent/conv_a/kernel"."""
-    return {_name_of(variable): variable.numpy() for variable in model.variables}
+    from nlrn_tf.training.state import name_of
+
+    return {name_of(variable): variable.numpy() for variable in model.variables}
 
 
 def training_batch(settings: StepSettings, number: int):
@@ -211,7 +212,3 @@ def training_batch(settings: StepSettings, number: int):
 
 def _distance(one: np.ndarray, other: np.ndarray) -> float:
     return np.linalg.norm((one - other.reshape(one.shape)).ravel().astype(np.float64))
-
-
-def _name_of(variable) -> str:
-    return variable.path.split("/", 1)[1]  # the first part is the name of the network

@@ -12,12 +12,13 @@ from absl import flags
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from nlrn_tf import cli
+from nlrn_tf.tasks.registry import task_names
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("saved_model", None, "Folder of a released SavedModel.")
 flags.DEFINE_string("checkpoint", None, "Or: prefix of an NLRN_v0 checkpoint (without .index).")
 flags.DEFINE_string("output", None, "The .keras file to write.")
-flags.DEFINE_enum("task", "denoise", ["denoise", "sr"], "What the weights were trained for.")
+flags.DEFINE_enum("task", task_names()[0], task_names(), "What the weights were trained for.")
 flags.DEFINE_float(
     "noise_sigma", None, "Noise level of a denoiser, in 8-bit grey levels.", lower_bound=0
 )

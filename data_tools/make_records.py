@@ -14,13 +14,20 @@ from absl import flags
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from nlrn_tf import cli
+from nlrn_tf.datasets import location
+from nlrn_tf.imaging.colour import CHANNELS
+from nlrn_tf.tasks.registry import all_tasks
+from nlrn_tf.training.settings import TrainingConfig
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("records_dir", None, "Folder of the records.", required=True)
-flags.DEFINE_string("data_dir", None, "Folder of the data sets ($NLRN_DATA_DIR, else data/).")
-flags.DEFINE_list("sources", ["BSDS500/train", "BSDS500/test"], "Image folders below --data_dir.")
+flags.DEFINE_string("data_dir", None, location.HELP)
+cli.define_flags(TrainingConfig, only=["sources"])
 flags.DEFINE_enum(
-    "channel", "grey", ["grey", "y"], "What to store: grey for denoising, y for super-resolution."
+    "channel",
+    "grey",
+    list(CHANNELS),
+    "What to store: " + ", ".join(f"{t.channel} for {t.title.lower()}" for t in all_tasks()) + ".",
 )
 flags.DEFINE_integer("num_shards", 4, "Record files to write.", lower_bound=1)
 
@@ -31,7 +38,7 @@ def main(_):
 
     records = ensure_records(
         FLAGS.records_dir,
-        cli.data_dir(FLAGS.data_dir),
+        location.data_dir(FLAGS.data_dir),
         sources=FLAGS.sources,
         channel=FLAGS.channel,
         num_shards=FLAGS.num_shards,

@@ -16,10 +16,11 @@ from absl import flags
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from nlrn_tf import cli
+from nlrn_tf.datasets import location
 from nlrn_tf.datasets.sources import choose_sets, public_sets
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("data_dir", None, "Folder of the data sets ($NLRN_DATA_DIR, else data/).")
+flags.DEFINE_string("data_dir", None, location.HELP)
 flags.DEFINE_list("sets", list(public_sets()), "Sets to get; BSDS500 stands for its three parts.")
 flags.DEFINE_string(
     "from",
@@ -32,7 +33,7 @@ flags.DEFINE_string(
 def main(_):
     from nlrn_tf.datasets.prepare import prepare, report
 
-    data_dir = cli.data_dir(FLAGS.data_dir)
+    data_dir = location.data_dir(FLAGS.data_dir)
     sets = choose_sets(FLAGS.sets, public_sets())
     report(data_dir, sets, *prepare(data_dir, sets, FLAGS["from"].value))
 

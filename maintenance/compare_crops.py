@@ -13,14 +13,12 @@ from absl import flags
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from nlrn_tf import cli, precision
-from nlrn_tf.config import TASKS
-from nlrn_tf.datasets.benchmarks import BENCHMARKS
+from nlrn_tf import cli
+from nlrn_tf.datasets import location
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.evaluation.settings import METHODS, EvaluationSettings
+from nlrn_tf.evaluation.settings import EvaluationSettings
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("dataset", None, list(BENCHMARKS), "Benchmark of the images.", required=True)
 flags.DEFINE_list(
     "image", None, "Name without suffix, one for all crops or one for each.", required=True
 )
@@ -28,26 +26,21 @@ flags.DEFINE_multi_string(
     "crop", None, "y,x,size in pixels: upper left corner and side. Each is a row.", required=True
 )
 flags.DEFINE_string("output", None, "Image file to write.", required=True)
-flags.DEFINE_enum("task", None, TASKS, "As of run_eval.py.")
-flags.DEFINE_float("noise_sigma", None, "As of run_eval.py.")
-flags.DEFINE_integer("scale", None, "As of run_eval.py.")
-flags.DEFINE_enum("method", "nlrn", METHODS, "As of run_eval.py.")
-flags.DEFINE_string("weights", None, "As of run_eval.py.")
-flags.DEFINE_bool("self_ensemble", False, "As of run_eval.py.")
-flags.DEFINE_string("data_dir", None, "As of run_eval.py.")
-flags.DEFINE_enum("precision", precision.AUTO, precision.CHOICES, precision.HELP)
+flags.DEFINE_string("data_dir", None, location.HELP)
 
 _SETTINGS = (
     *("dataset", "task", "noise_sigma", "scale"),
     *("method", "weights", "self_ensemble", "precision"),
 )
+cli.define_flags(EvaluationSettings, only=_SETTINGS)
+flags.mark_flag_as_required("dataset")
 
 
 def main(_):
     try:
-        settings = EvaluationSettings(**{name: FLAGS[name].value for name in _SETTINGS})
+        settings = EvaluationSettings(**cli.flag_values(EvaluationSettings, only=_SETTINGS))
     except NLRNError as error:
-        raise flags.Error(f"--{error}") from error
+        raise flags.Error(str(error)) from error
     names, corners = FLAGS.image, [_numbers(text) for text in FLAGS.crop]
     names = names * len(corners) if len(names) == 1 else names
     if len(names) != len(corners):

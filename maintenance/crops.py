@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from nlrn_tf import cli
+from nlrn_tf.datasets import location
 from nlrn_tf.datasets.benchmarks import benchmark_images, check_names
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.evaluate import degraded_pair, evaluate
-from nlrn_tf.evaluation.report import comparison
-from nlrn_tf.evaluation.settings import EvaluationSettings
-from nlrn_tf.imaging.files import read_image, to_uint8, write_image
+from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
+from nlrn_tf.imaging.files import read_image, write_image
+from nlrn_tf.imaging.montage import comparison
+from nlrn_tf.imaging.samples import to_uint8
 from nlrn_tf.restoration.inference import Model
 
 _PANEL = 256  # pixels a side that a crop is enlarged to, about
@@ -76,7 +77,7 @@ def compare_crops(
     """
     if not crops:
         raise NLRNError("no crop: give at least one")
-    data_dir = cli.data_dir(data_dir)
+    data_dir = location.data_dir(data_dir)
     paths = benchmark_images(settings.dataset, data_dir)
     places = {path.stem: (path, index) for index, path in enumerate(paths)}
     names = tuple(dict.fromkeys(crop.image for crop in crops))
@@ -93,8 +94,8 @@ def compare_crops(
     for crop in crops:
         truth, degraded = pairs[crop.image]
         score = scores[crop.image]
-        panels = {f"{settings.input_name} {score['input_psnr']:.2f} dB": to_uint8(degraded)}
-        if settings.method == "nlrn":
+        panels = {f"{settings.of_task.input_name} {score['input_psnr']:.2f} dB": to_uint8(degraded)}
+        if settings.method == NETWORK:
             name = Path(settings.weights).stem
             panels[f"{name} {score['psnr']:.2f} dB"] = restored[crop.image]
         panels[f"truth ({crop.image})"] = truth

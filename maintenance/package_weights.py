@@ -36,7 +36,7 @@ def main(_):
     if FLAGS.continues and not FLAGS.workdir:
         raise flags.Error("--continues: give the --workdir of the run that went on")
     cli.start_tensorflow()
-    from maintenance.packaging import add_scores, package_weights
+    from maintenance.packaged_weights import add_scores, package_weights
 
     if FLAGS.workdir:
         entry = package_weights(FLAGS.name, FLAGS.workdir, FLAGS.scores, continues=FLAGS.continues)

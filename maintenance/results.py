@@ -11,11 +11,13 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from nlrn_tf.config import NLRNConfig
 from nlrn_tf.datasets.benchmarks import BENCHMARKS, paper_figures
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.evaluation.settings import ALL, EvaluationSettings
+from nlrn_tf.evaluation.settings import EvaluationSettings
 from nlrn_tf.files import write_text
 from nlrn_tf.precision import AUTO
+from nlrn_tf.tasks.registry import owner_of, task_named
 from nlrn_tf.weights.manifest import WEIGHTS_DIR
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
@@ -80,7 +82,7 @@ def render(manifest: dict[str, dict]) -> str:
     """The results in Markdown: the networks, then for each table of the paper ours beside it.
 
     Args:
-      manifest: see `maintenance.packaging.package_weights`.
+      manifest: see `maintenance.packaged_weights.package_weights`.
     """
     rows = _rows(manifest)
     parts = [_networks(manifest)]
@@ -128,7 +130,7 @@ def _settings(name: str, entry: dict) -> EvaluationSettings:
 
 def _table_number(row: _Row) -> int:
     found = paper_figures(row.settings.dataset, row.settings.task, row.settings.setting)
-    return found[0] if found else (4 if row.settings.task == "denoise" else 6)
+    return found[0] if found else row.settings.of_task.paper_table
 
 
 def _networks(manifest: dict[str, dict]) -> str:
@@ -137,13 +139,10 @@ def _networks(manifest: dict[str, dict]) -> str:
         entry = manifest[name]
         config = entry["config"]
         machines = dict.fromkeys(start["machine"] for start in entry["starts"])
-        purpose = f"noise of sigma {config['noise_sigma']:g}" if config["noise_sigma"] else ""
-        if config["task"] == "sr":
-            purpose = "enlarging by " + ", ".join(map(str, config["scales"]))
         lines.append(
             [
                 f"`{name}`",
-                purpose,
+                task_named(config["task"]).purpose(NLRNConfig(**config)),
                 f"{config['num_states']} x {config['filters']}",
                 f"{entry['steps']:,}",
                 f"{entry['minutes'] / 60:.1f} hours on {'; '.join(machines)}",
@@ -154,14 +153,14 @@ def _networks(manifest: dict[str, dict]) -> str:
 
 
 def _table(number: int, rows: Sequence[_Row]) -> str:
-    task = rows[0].settings.task
+    task = rows[0].settings.of_task
     columns = PAPER_COLUMNS[number]
     ensemble = any(True in row.entries for row in rows)
-    title = "Denoising" if task == "denoise" else "Super-resolution"
     lines = [
         [
             "images",
-            *(("sigma", "noisy") if task == "denoise" else ("scale", "bicubic")),
+            task.setting_title,
+            task.input_name,
             *columns,
             "ours",
             *(["ours, self-ensemble"] if ensemble else []),
@@ -171,7 +170,7 @@ def _table(number: int, rows: Sequence[_Row]) -> str:
     lines += [
         [
             _images(row.settings),
-            _setting(row.settings),
+            row.settings.of_task.short(**row.settings.degradation),
             _cell(next(iter(row.entries.values())), "input_"),
             *(_paper_cell(row.settings, column) for column in columns),
             _cell(row.entries.get(False)),
@@ -182,7 +181,9 @@ def _table(number: int, rows: Sequence[_Row]) -> str:
     ]
     notes = dict.fromkeys(_note(row.settings) for row in rows if row.settings.images)
     figures = ", ".join(columns[:-1]) + f" and {columns[-1]}"
-    head = f"{title}, PSNR (dB) / SSIM. {figures} are the figures of the paper's Table {number}."
+    head = (
+        f"{task.title}, PSNR (dB) / SSIM. {figures} are the figures of the paper's Table {number}."
+    )
     # Not marked `sh`: the tests of the README run the commands of those blocks, these take hours.
     commands = "```shell\n" + "\n".join(_commands(rows)) + "\n```\n"
     return "\n".join([f"{head}\n", _markdown(lines), *notes, f"Measured by\n\n{commands}"])
@@ -193,12 +194,6 @@ def _images(settings: EvaluationSettings) -> str:
     subset = f", {count} image{'s' if count > 1 else ''}" if count else ""
     patches = f", patches at stride {settings.stride}" if settings.protocol == "patches" else ""
     return settings.dataset + subset + patches
-
-
-def _setting(settings: EvaluationSettings) -> str:
-    if settings.task == "denoise":
-        return f"{settings.noise_sigma:g}"
-    return f"x{settings.scale}" + (", LR of 8 bits" if settings.quantize_lr else "")
 
 
 def _note(settings: EvaluationSettings) -> str:
@@ -231,9 +226,9 @@ def _commands(rows: Sequence[_Row]) -> list[str]:
             settings = dataclasses.replace(row.settings, self_ensemble=ensemble)
             settings = dataclasses.replace(settings, precision=entry["precision"])
             commands.append(settings.command)
-    merged = []
+    merged, scales = [], owner_of("scale").published_settings
     for command in commands:
-        each = [re.sub(r"--scale=\d+", f"--scale={scale}", command) for scale in ALL["scale"]]
+        each = [re.sub(r"--scale=\d+", f"--scale={scale}", command) for scale in scales]
         complete = len(set(each)) > 1 and set(each) <= set(commands)
         merged.append(re.sub(r"--scale=\d+", "--scale=all", command) if complete else command)
     return list(dict.fromkeys(merged))

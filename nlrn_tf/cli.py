@@ -1,23 +1,35 @@
-"""What the scripts share: starting, stopping, and telling the user what went wrong."""
+"""What the commands share: flags, starting, stopping, and telling the user what went wrong."""
 
+import dataclasses
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import types
+import typing
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from absl import logging as absl_logging
 
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.settings import choices_of
+
+# The modules that call `define_flags` have the flags.
+flags.disclaim_key_flags()
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is first imported
 
 INTERRUPTED = 130  # the shell's exit code for a program ended by Ctrl-C
 
 
-def run(main: Callable[[list[str]], None], *, takes_arguments: bool = False) -> None:
+def run(
+    main: Callable[[list[str]], None], *, help: str | None = None, takes_arguments: bool = False
+) -> None:
     """Parses the flags, runs `main(arguments)` and ends the process.
+
+    `help` is what `--help` shows above the flags; by default the docstring of the program.
 
     Exit code 0 on success and for `--help`, 1 for a problem that the user can mend (one line
     on standard error), 2 for a wrong flag, 130 after Ctrl-C. Flags and positional arguments
@@ -25,7 +37,7 @@ def run(main: Callable[[list[str]], None], *, takes_arguments: bool = False) -> 
     """
     flags.FLAGS.set_gnu_getopt(True)
     absl_logging.set_verbosity(absl_logging.WARNING)
-    sys.exit(_guarded(main, takes_arguments))
+    sys.exit(_guarded(main, help or sys.modules["__main__"].__doc__ or "", takes_arguments))
 
 
 def start_tensorflow() -> None:
@@ -52,15 +64,66 @@ def start_tensorflow() -> None:
             os.close(stderr)
 
 
-def data_dir(given: str | os.PathLike | None = None) -> str:
-    """The folder of the data sets: `given`, else `$NLRN_DATA_DIR`, else `data/` of the project."""
-    default = Path(__file__).resolve().parents[1] / "data"
-    return os.fspath(given or os.environ.get("NLRN_DATA_DIR") or default)
+def define_flags(
+    settings_class: type, *, skip: Collection[str] = (), only: Collection[str] = ()
+) -> None:
+    """Defines a flag for each field of a settings class (`nlrn_tf.settings.setting`).
+
+    Args:
+      settings_class: a dataclass.
+      skip: fields that get no flag.
+      only: the fields that get one; empty for all.
+    """
+    define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
+    for field, kind in _fields(settings_class, skip, only):
+        text, choices = field.metadata["help"], choices_of(field)
+        if choices:
+            flags.DEFINE_enum(field.name, field.default, choices, text)
+        elif typing.get_origin(kind) is tuple:
+            flags.DEFINE_list(field.name, [_text(item) for item in field.default], text)
+        else:
+            define.get(kind, flags.DEFINE_string)(field.name, field.default, text)
 
 
-def _guarded(main: Callable[[list[str]], None], takes_arguments: bool) -> int:
+def flag_values(
+    settings_class: type, *, skip: Collection[str] = (), only: Collection[str] = ()
+) -> dict:
+    """The values of the flags that `define_flags` has made, typed as the fields are.
+
+    Raises:
+      flags.Error: an item of a list is not of its type.
+    """
+    values = {}
+    for field, kind in _fields(settings_class, skip, only):
+        value = flags.FLAGS[field.name].value
+        if isinstance(value, list):
+            item_kind = typing.get_args(kind)[0]
+            try:
+                value = tuple(item_kind(item) for item in value)
+            except ValueError as error:
+                raise flags.Error(f"{field.name}={','.join(value)}: {error}") from error
+        values[field.name] = value
+    return values
+
+
+def _text(item: object) -> str:
+    return f"{item:g}" if isinstance(item, float) else str(item)
+
+
+def _fields(settings_class: type, skip: Collection[str], only: Collection[str]):
+    """The fields of a settings class, each with its type, without None."""
+    hints = typing.get_type_hints(settings_class)
+    for field in dataclasses.fields(settings_class):
+        if field.name not in skip and (not only or field.name in only):
+            kind = hints[field.name]
+            if isinstance(kind, types.UnionType):
+                kind = next(part for part in typing.get_args(kind) if part is not types.NoneType)
+            yield field, kind
+
+
+def _guarded(main: Callable[[list[str]], None], help: str, takes_arguments: bool) -> int:
     if {"--help", "-h", "-help"} & set(sys.argv[1:]):  # absl's own --help exits with code 1
-        app.usage(shorthelp=True, writeto_stdout=True)
+        _print_help(help)
         return 0
     try:
         arguments = flags.FLAGS([sys.argv[0], *_with_flagfiles(sys.argv[1:])])[1:]
@@ -71,12 +134,26 @@ def _guarded(main: Callable[[list[str]], None], takes_arguments: bool) -> int:
     try:
         main(arguments)
     except flags.Error as error:  # flags that contradict each other
-        return _complain(f"{error} (see --help)", 2)
+        return _complain(f"{_with_flags(error)} (see --help)", 2)
     except NLRNError as error:
-        return _complain(str(error), 1)
+        return _complain(_with_flags(error), 1)
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
     return 0
+
+
+def _print_help(help: str) -> None:
+    """The flags of the program; absl's own, of logging and testing, are left out."""
+    own = [
+        module
+        for module in flags.FLAGS.flags_by_module_dict()
+        if not module.startswith(("absl.", "pytest"))
+    ]
+    print(f"{help.strip()}\n\nflags:\n")
+    for module in own:
+        lines = flags.FLAGS.module_help(module).splitlines()
+        print("\n".join(line for line in lines if line.startswith(" ")))
+    print("  --flagfile: File of flags, one a line, in place of this one.")
 
 
 def _with_flagfiles(
@@ -110,3 +187,12 @@ def _complain(message: str, code: int) -> int:
     line = " ".join(message.split())
     print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
     return code
+
+
+def _with_flags(error: Exception) -> str:
+    """The message of the library, whose arguments are flags of this program."""
+
+    def as_flag(match: re.Match) -> str:
+        return f"--{match[1]}" if match[1] in flags.FLAGS else match[1]
+
+    return re.sub(r"(?<![\w/.-])(\w+)(?==)", as_flag, str(error))

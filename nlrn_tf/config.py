@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.settings import documented, is_count, is_positive, require, require_choices, setting
+from nlrn_tf.tasks.registry import task_names
 
-TASKS = ("denoise", "sr")
 BORDERS = ("clamp", "circular")
 SIMILARITIES = (
     "embedded_gaussian",
@@ -16,72 +16,77 @@ SIMILARITIES = (
 )
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class NLRNConfig:
     """Architecture of an NLRN, and what its weights are for.
-
-    Attributes:
-      filters: channels of the recurrent state (paper section 4: m = 128).
-      embedding_size: channels of the embeddings theta and phi (l = 64).
-      num_states: recurrent states, i.e. unrolled length (T = 12).
-      window_size: side q of the neighbourhood that a pixel attends to, in pixels (45).
-      window_border: "clamp" slides the window inwards at the border of the image, so that it
-        stays q x q; "circular" wraps it around, as the paper puts it.
-      correlation_propagation: adds each state's correlation to the sum of the earlier ones
-        (section 3.2, equation 7); Table 2 has both.
-      similarity: the correlation of Table 1, one of `SIMILARITIES`.
-      tied_weights: shares the convolutions between the states; False is the "untied weights" of
-        Table 2. Batch norms always belong to one state.
-      non_local_every: the states 1, 1 + k, 1 + 2 k, ... have the non-local module (Table 2
-        has k = 1, 2, 3); 0 leaves it out ("RNN without non-local").
-      unroll: runs the states as a Python loop instead of one `keras.ops.fori_loop`. The results
-        are the same. The windowed attention then keeps the embeddings of the past states only,
-        which is faster, and the graph is `num_states` times as large.
-      task: "denoise" or "sr" (super-resolution), or None when unknown.
-      noise_sigma: the noise level that a denoiser was trained for, in 8-bit grey levels.
-      scales: the factors that a super-resolution network was trained for.
 
     Raises:
       NLRNError: a value is out of its range.
     """
 
-    filters: int = 128
-    embedding_size: int = 64
-    num_states: int = 12
-    window_size: int = 45
-    window_border: str = "clamp"
-    correlation_propagation: bool = True
-    similarity: str = "embedded_gaussian"
-    tied_weights: bool = True
-    non_local_every: int = 1
-    unroll: bool = False
-    task: str | None = None
-    noise_sigma: float | None = None
-    scales: tuple[int, ...] = ()
+    filters: int = setting(128, "Channels of the recurrent state (paper, section 4: m).")
+    embedding_size: int = setting(64, "Channels of the embeddings theta and phi (paper: l).")
+    num_states: int = setting(12, "Recurrent states, the unrolled length (paper: T).")
+    window_size: int = setting(
+        45, "Side of the neighbourhood that a pixel attends to, in pixels (paper: q)."
+    )
+    window_border: str = setting(
+        "clamp",
+        "clamp slides the window inwards at the border of the image, so that it stays q x q; "
+        "circular wraps it around, as the paper puts it.",
+        choices=BORDERS,
+    )
+    correlation_propagation: bool = setting(
+        True,
+        "Add each state's correlation to the sum of the earlier ones (equation 7; Table 2 has "
+        "both).",
+    )
+    similarity: str = setting(
+        "embedded_gaussian", "The correlation of two pixels (Table 1).", choices=SIMILARITIES
+    )
+    tied_weights: bool = setting(
+        True,
+        "Share the convolutions between the states (Table 2 has both). Batch norms always belong "
+        "to one state.",
+    )
+    non_local_every: int = setting(
+        1,
+        "States from one with the non-local module to the next: 1, 2 or 3 in Table 2; 0 leaves "
+        "the module out.",
+    )
+    unroll: bool = setting(
+        False,
+        "Run the states one after the other instead of in a loop: the same result from a larger "
+        "graph. The windowed attention then keeps the embeddings of the past states only, which "
+        "is faster.",
+        may_change=True,
+    )
+    task: str | None = setting(
+        None, "What the weights are for; None when unknown.", choices=task_names
+    )
+    noise_sigma: float | None = setting(
+        None, "Noise level that a denoiser was trained for, in grey levels of 0..255."
+    )
+    scales: tuple[int, ...] = setting((), "Factors that a super-resolution network enlarges by.")
 
     def __post_init__(self):
         object.__setattr__(self, "scales", tuple(self.scales))
         for name in ("filters", "embedding_size", "num_states", "window_size"):
-            self._require(name, _is_int(getattr(self, name)) and getattr(self, name) >= 1, ">= 1")
-        self._require(
-            "non_local_every", _is_int(self.non_local_every) and self.non_local_every >= 0, ">= 0"
+            require(self, name, is_count(getattr(self, name)), "a whole number of at least 1")
+        require(
+            self,
+            "non_local_every",
+            is_count(self.non_local_every, 0),
+            "a whole number of at least 0",
         )
         for name in ("correlation_propagation", "tied_weights", "unroll"):
-            self._require(name, isinstance(getattr(self, name), bool), "True or False")
-        self._require("window_border", self.window_border in BORDERS, f"one of {BORDERS}")
-        self._require("similarity", self.similarity in SIMILARITIES, f"one of {SIMILARITIES}")
-        self._require("task", self.task is None or self.task in TASKS, f"one of {TASKS}")
-        self._require("noise_sigma", self.noise_sigma is None or self.noise_sigma > 0, "> 0")
-        self._require("scales", all(scale > 1 for scale in self.scales), "above 1")
-
-    def _require(self, name: str, valid: bool, allowed: str) -> None:
-        if not valid:
-            raise NLRNError(f"{name}={getattr(self, name)!r} is not allowed: must be {allowed}")
+            require(self, name, isinstance(getattr(self, name), bool), "True or False")
+        require_choices(self)
+        has_level = self.noise_sigma is not None
+        require(self, "noise_sigma", not has_level or is_positive(self.noise_sigma), "above 0")
+        require(self, "scales", all(scale > 1 for scale in self.scales), "numbers above 1")
 
     def to_dict(self) -> dict:
         """The configuration as JSON types; `NLRNConfig(**config.to_dict())` gives it back."""
         return {**dataclasses.asdict(self), "scales": list(self.scales)}
-
-
-def _is_int(value) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

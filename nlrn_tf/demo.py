@@ -41,11 +41,12 @@ def demo(
       NLRNError: the weights are not those of a denoiser of known noise level, or gain less than
         `MIN_GAIN`; scikit-image is not installed; a file cannot be written.
     """
-    from nlrn_tf.evaluation.report import comparison
-    from nlrn_tf.imaging.files import to_uint8, write_image
+    from nlrn_tf.imaging.files import write_image
+    from nlrn_tf.imaging.montage import comparison
     from nlrn_tf.imaging.quality import psnr
-    from nlrn_tf.imaging.resize import add_gaussian_noise
+    from nlrn_tf.imaging.samples import to_uint8
     from nlrn_tf.restoration.restorer import restore
+    from nlrn_tf.tasks.denoising import add_gaussian_noise
     from nlrn_tf.weights.loading import load_model
 
     image = _photograph() if image is None else image

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from nlrn_tf import machine
 from nlrn_tf.errors import NLRNError
 
 # Keras' names. In all of them the weights, and in inference the sums over the states, are float32.
@@ -15,10 +16,8 @@ HELP = (
     "less than 0.01 dB; auto takes it there, else float32."
 )
 
-_CPU = Path("/proc/cpuinfo")
-
 # The CPU's own products of bfloat16; without them they are slower than those of float32.
-_CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
+_CPU_FEATURES = {"amx_bf16", "avx512_bf16"}
 
 # Of the first GPUs of NVIDIA with products of bfloat16 (Ampere).
 _GPU_CAPABILITY = (8, 0)
@@ -38,11 +37,7 @@ def resolved(precision: str) -> str:
 
 
 def _cpu_multiplies() -> bool:
-    if not _CPU.exists():
-        return False
-    lines = _CPU.read_text().splitlines()
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return bool(_CPU_FLAGS & set(flags.split()))
+    return bool(_CPU_FEATURES & machine.processor_features())
 
 
 def _gpu_multiplies(otherwise: bool) -> bool:

@@ -1,3 +1,5 @@
+import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,10 +8,14 @@ import pytest
 from absl import flags
 
 from nlrn_tf import cli
+from nlrn_tf.datasets import location
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.evaluation.settings import EvaluationSettings
+from nlrn_tf.restoration.settings import OutputSettings, RestorationSettings
+from nlrn_tf.training.settings import TrainingConfig
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPTS = ["run_train.py", "run_eval.py", "run_restore.py"]
+SCRIPTS = ["run_train.py", "run_eval.py", "run_restore.py", "run_export.py"]
 SCRIPTS += [f"data_tools/{path.name}" for path in (ROOT / "data_tools").glob("[!_]*.py")]
 SCRIPTS += [f"maintenance/{name}.py" for name in ("compare_crops", "plot_curve")]
 SCRIPTS += [f"maintenance/{name}.py" for name in ("package_weights", "results_table")]
@@ -70,10 +76,24 @@ def test_an_unknown_flag_ends_with_2(monkeypatch, capsys):
 
 def test_data_dir_is_given_or_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("NLRN_DATA_DIR", "somewhere")
-    assert cli.data_dir() == "somewhere"
-    assert cli.data_dir(Path("elsewhere")) == "elsewhere"
+    assert location.data_dir() == "somewhere"
+    assert location.data_dir(Path("elsewhere")) == "elsewhere"
     monkeypatch.delenv("NLRN_DATA_DIR")
-    assert Path(cli.data_dir()) == ROOT / "data"
+    assert Path(location.data_dir()) == ROOT / "data"
+
+
+def _source(script):
+    text = (ROOT / script).read_text()
+    command = re.search(r"from nlrn_tf.commands import (\w+)", text)
+    return (ROOT / f"nlrn_tf/commands/{command[1]}.py").read_text() if command else text
+
+
+def _settings_classes(script):
+    return {
+        "run_train.py": [TrainingConfig],
+        "run_eval.py": [EvaluationSettings],
+        "run_restore.py": [RestorationSettings, OutputSettings],
+    }.get(script, [])
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -85,13 +105,11 @@ def test_help_lists_every_flag_and_loads_no_tensorflow(script):
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    defined = [
-        line.split('"')[1]
-        for line in (ROOT / script).read_text().replace("(\n    ", "(").splitlines()
-        if "flags.DEFINE_" in line
-    ]
+    defined = re.findall(r'DEFINE_\w+\(\s*"(\w+)"', _source(script))
+    for settings_class in _settings_classes(script):
+        defined += [field.name for field in dataclasses.fields(settings_class)]
     assert defined
-    for name in defined:
+    for name in set(defined) - {"network"}:
         assert f"--{name}" in done.stdout or f"--[no]{name}" in done.stdout
 
 

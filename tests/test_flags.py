@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from absl import flags
 from absl.testing import flagsaver
 
-import run_train
 from nlrn_tf import cli
+from nlrn_tf.commands import train
 from nlrn_tf.training import trainer
 from nlrn_tf.training.settings import TrainingConfig
 from nlrn_tf.weights.manifest import manifest
@@ -21,13 +22,16 @@ NAMES = ("denoise_s15", "denoise_s25", "denoise_s50", "denoise_lite_s25", "sr", 
 def start(monkeypatch, tmp_path):
     """Calls run_train.py with flags, but for the training: (exit code, TrainingConfig or None)."""
 
+    if "steps" not in flags.FLAGS:  # absl has one set of flags in a process
+        train.define_flags()
+
     def call(*arguments):
         configs = []
         monkeypatch.setattr(trainer, "train", lambda config, **folders: configs.append(config))
         command = ["run_train.py", *map(str, arguments), f"--workdir={tmp_path / 'run'}"]
         monkeypatch.setattr(sys, "argv", command)
         with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-            cli.run(run_train.main)
+            cli.run(train.main)
         return ended.value.code, (configs or [None])[0]
 
     return call
@@ -82,24 +86,20 @@ def test_the_networks_are_that_of_the_paper(configs):
     """But for the number of states in super-resolution, of which more need more training."""
     for name in set(NAMES) - {"smoke", "denoise_lite_s25"}:
         config = configs[name]
-        assert config.non_local_every == 1
+        assert config.network.non_local_every == 1
         assert (config.filters[-1], config.embedding_size[-1]) == (128, 64)
-        assert config.window_size == 45
+        assert config.network.window_size == 45
         assert config.num_states[-1] == (4 if name == "sr" else 12)
         assert config.clip_norm == 0.5
 
 
 def test_the_lite_network_differs_in_its_size_and_its_schedule_only(configs):
-    full, lite = configs["denoise_s25"], configs["denoise_lite_s25"]
-    differences = {
-        field.name
-        for field in dataclasses.fields(TrainingConfig)
-        if getattr(full, field.name) != getattr(lite, field.name)
-    }
+    full, lite = configs["denoise_s25"].flat(), configs["denoise_lite_s25"].flat()
+    differences = {name for name in full if full[name] != lite[name]}
     sizes = {"filters", "embedding_size", "window_size", "non_local_every", "num_states"}
     schedule = {"patch_size", "phase_ends", "max_minutes", "learning_rate", "validation_minutes"}
     assert differences == sizes | schedule | {"seed"}
-    assert all(getattr(lite, name) < getattr(full, name) for name in sizes - {"non_local_every"})
+    assert all(lite[name] < full[name] for name in sizes - {"non_local_every"})
 
 
 def test_the_recipes_make_the_packaged_networks(configs):
@@ -108,7 +108,7 @@ def test_the_recipes_make_the_packaged_networks(configs):
         for setting in ("filters", "embedding_size", "num_states"):
             assert made[setting] == getattr(config, setting)[-1], (name, setting)
         for setting in ("task", "window_size", "non_local_every"):
-            assert made[setting] == getattr(config, setting), (name, setting)
+            assert made[setting] == getattr(config.network, setting), (name, setting)
 
 
 def test_validation_images_are_held_out_of_the_training_images(configs):

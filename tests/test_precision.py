@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from nlrn_tf import precision
-from nlrn_tf.datasets.benchmarks import benchmark_images, denoising_pair
+from nlrn_tf import machine, precision
+from nlrn_tf.datasets.benchmarks import benchmark_images
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import to_uint8
 from nlrn_tf.imaging.quality import psnr
+from nlrn_tf.imaging.samples import to_uint8
 from nlrn_tf.model import NLRN
 from nlrn_tf.precision import resolved
-from nlrn_tf.restoration.restorer import predict
+from nlrn_tf.restoration.planes import predict
+from nlrn_tf.tasks.denoising import Denoising
 from nlrn_tf.weights.loading import load_model, rebuild, save_model
 from nlrn_tf.weights.released import import_saved_model
 
@@ -26,7 +27,7 @@ from nlrn_tf.weights.released import import_saved_model
     ],
 )
 def test_auto_is_what_the_cpu_multiplies_fast(tmp_path, monkeypatch, cpu, expected):
-    monkeypatch.setattr(precision, "_CPU", tmp_path / "cpuinfo")
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(precision, "_gpu_multiplies", lambda otherwise: otherwise)
     if cpu is not None:
         (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{cpu}\nbugs\t: none\n")
@@ -56,7 +57,7 @@ def test_bfloat16_costs_little_with_the_released_weights(data_dir, reference_dir
     fast = rebuild(exact, exact.config, "bfloat16")
     losses = []
     for index, path in enumerate(benchmark_images("Set12", data_dir, 3)):
-        clean, noisy = denoising_pair(path, index, 15)
+        clean, noisy = Denoising().pair(path, index, noise_sigma=15)
         clean, noisy = clean[80:176, 80:176], noisy[80:176, 80:176]
         before, after = (psnr(clean, to_uint8(predict(model, noisy))) for model in (exact, fast))
         losses.append(before - after)

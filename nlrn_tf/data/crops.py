@@ -4,10 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from nlrn_tf.imaging.resize import resize_bicubic
-
-# The bicubic kernel reaches 2 pixels of the coarser grid to either side.
-KERNEL_REACH = 2
+from nlrn_tf.imaging.resize import KERNEL_REACH, resize_bicubic
 
 
 class StoredImage(NamedTuple):

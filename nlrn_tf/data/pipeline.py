@@ -10,20 +10,18 @@ of a small image is as likely as one of a large image.
 """
 
 import dataclasses
-import math
 import os
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from nlrn_tf.data.crops import KERNEL_REACH, Draws, RegionShape, StoredImage, random_region
+from nlrn_tf.data.crops import Draws, RegionShape, StoredImage, random_region
 from nlrn_tf.data.record_manifest import RecordSet, load_records
 from nlrn_tf.data.records import example_reader, read_examples, reading
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.resize import resize_bicubic
+from nlrn_tf.tasks.registry import task_named
 
-CHANNEL_OF = {"denoise": "grey", "sr": "y"}
 CACHE_BYTES = 2**31
 
 
@@ -32,11 +30,11 @@ class PipelineConfig:
     """What the training examples are.
 
     Attributes:
-      task: "denoise" (records of channel "grey") or "sr" (channel "y").
+      task: name of the task, which says what channel the records must hold.
       batch_size: examples in a batch.
       patch_size: height and width of the examples in pixels.
-      noise_sigma: for "denoise", standard deviation of the noise in grey levels of 0..255.
-      scales: for "sr", the scales; each example draws one of them.
+      noise_sigma: of denoising, standard deviation of the noise in grey levels of 0..255.
+      scales: of super-resolution; each example draws one of them.
       seed: of all random choices, at least 0.
       exclude: names of images that are held out, such as "BSDS500/train/100075".
       scale_augmentation: each example draws one of these factors, at most 1, by which the
@@ -57,17 +55,9 @@ class PipelineConfig:
     scale_augmentation: tuple[float, ...] = (1.0,)
 
     def __post_init__(self):
-        _require(self.task in CHANNEL_OF, f"task '{self.task}': must be 'denoise' or 'sr'")
         _require(self.batch_size >= 1, f"batch size {self.batch_size}: must be at least 1")
         _require(self.patch_size >= 1, f"patch size {self.patch_size}: must be at least 1")
-        _require(
-            math.isfinite(self.noise_sigma) and self.noise_sigma >= 0,
-            f"noise sigma {self.noise_sigma}: must be at least 0 (grey levels)",
-        )
-        _require(
-            bool(self.scales) and min(self.scales) >= 1,
-            f"scales {self.scales}: give at least one, all at least 1",
-        )
+        task_named(self.task).check(self)
         _require(self.seed >= 0, f"seed {self.seed}: must be at least 0")
         _require(
             bool(self.scale_augmentation)
@@ -106,10 +96,11 @@ def make_dataset(
     """
     _require(first_example >= 0, f"first example {first_example}: must be at least 0")
     records = load_records(records_dir)
-    if records.channel != CHANNEL_OF[config.task]:
+    channel = task_named(config.task).channel
+    if records.channel != channel:
         raise NLRNError(
             f"{records.directory}: holds records of channel '{records.channel}', but task "
-            f"'{config.task}' needs '{CHANNEL_OF[config.task]}'"
+            f"'{config.task}' needs '{channel}'"
         )
     visits = _epoch_visits(records, config)
     records.verify()
@@ -199,36 +190,16 @@ def _example_function(
     """A graph function: (example number, image number) -> (degraded, clean), `[P, P, 1]`."""
     choice_key = _stream_key(config.seed, "choices")
     noise_key = _stream_key(config.seed, "noise")
-    patch = config.patch_size
-    factors = config.scale_augmentation
+    task, patch, factors = task_named(config.task), config.patch_size, config.scale_augmentation
 
-    def denoise_example(number, index):
+    def example(number, index):
         draws = Draws(choice_key, number)
-        region = random_region(image(index), draws, patch, RegionShape(patch), factors)
-        clean = tf.ensure_shape(region, [patch, patch, 1])
-        noise = tf.random.stateless_normal([patch, patch, 1], tf.stack([noise_key, number]))
-        return clean + noise * (config.noise_sigma / 255), clean
 
-    def sr_example(number, index):
-        draws = Draws(choice_key, number)
-        scale = tf.constant(config.scales, tf.int64)[draws.below(len(config.scales))]
-        # Down and up again, a pixel depends on others up to 2 LR pixels away, twice. The patch
-        # may start at any position relative to the LR grid.
-        margin = 2 * KERNEL_REACH * scale
-        top, left = margin + draws.below(scale), margin + draws.below(scale)
-        size = scale * -(-(2 * margin + scale - 1 + patch) // scale)
-        region = random_region(image(index), draws, patch, RegionShape(size, top, left), factors)
-        pair = tf.stack([_bicubic_degraded(region, scale), region])
-        pair = pair[:, top : top + patch, left : left + patch]
-        degraded, clean = tf.unstack(tf.ensure_shape(pair, [2, patch, patch, 1]))
-        return degraded, clean
+        def take(size, top=0, left=0):
+            region = RegionShape(size, top, left)
+            return random_region(image(index), draws, patch, region, factors)
+
+        return task.example(take, draws, tf.stack([noise_key, number]), config)
 
     # Nothing here needs AutoGraph, which takes seconds.
-    function = denoise_example if config.task == "denoise" else sr_example
-    return tf.autograph.experimental.do_not_convert(function)
-
-
-def _bicubic_degraded(image: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-    """MATLAB-bicubic down by `scale`, a divisor of the size, and up again: `[H, W, 1]`."""
-    scale = tf.cast(scale, tf.float32)
-    return resize_bicubic(resize_bicubic(image[None], 1 / scale), scale)[0]
+    return tf.autograph.experimental.do_not_convert(example)

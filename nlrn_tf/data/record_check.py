@@ -7,11 +7,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nlrn_tf.data.pipeline import CHANNEL_OF, PipelineConfig, make_dataset
+from nlrn_tf.data.pipeline import PipelineConfig, make_dataset
 from nlrn_tf.data.record_manifest import SCHEMA_VERSION, RecordSet, load_records
 from nlrn_tf.data.records import read_examples, reading
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import write_image
+from nlrn_tf.tasks.registry import all_tasks
 
 _ROWS, _COLUMNS = 6, 4  # of the sample sheet, in pairs
 _MAGNIFICATION = 2
@@ -47,6 +48,7 @@ def write_samples(
     path: str | os.PathLike,
     records: RecordSet,
     *,
+    task: str | None = None,
     patch_size: int = 45,
     noise_sigma: float = 25.0,
     seed: int = 0,
@@ -55,14 +57,15 @@ def write_samples(
 
     Args:
       path: image file.
-      records: what to take examples from; the task follows from their channel.
+      records: what to take examples from.
+      task: whose examples; by default the first task that learns from the channel of the records.
       patch_size, noise_sigma, seed: as in `PipelineConfig`.
 
     Raises:
       NLRNError: wrong values, or the file cannot be written.
     """
     config = PipelineConfig(
-        task={channel: task for task, channel in CHANNEL_OF.items()}[records.channel],
+        task=task or _first_task(records.channel),
         batch_size=_ROWS * _COLUMNS,
         patch_size=patch_size,
         noise_sigma=noise_sigma,
@@ -76,6 +79,10 @@ def write_samples(
     height, width = framed.shape[1:]
     sheet = framed.reshape(_ROWS, _COLUMNS, height, width).swapaxes(1, 2)
     write_image(Path(path), sheet.reshape(_ROWS * height, _COLUMNS * width)[:-_GAP, :-_GAP])
+
+
+def _first_task(channel: str) -> str:
+    return next(task.name for task in all_tasks() if task.channel == channel)
 
 
 def _check_counts(records: RecordSet) -> None:

@@ -38,11 +38,9 @@ from nlrn_tf.data.record_manifest import (
 )
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import atomic_path
-from nlrn_tf.imaging.files import find_images, read_image, rgb_to_grey
-from nlrn_tf.imaging.quality import rgb_to_y
+from nlrn_tf.imaging.colour import CHANNELS
+from nlrn_tf.imaging.files import find_images, read_image
 from nlrn_tf.progress import image_progress
-
-CHANNELS = ("grey", "y")
 
 _FEATURES = {
     "schema_version": tf.io.FixedLenFeature([], tf.int64),
@@ -253,8 +251,7 @@ def _describe_source(path: Path, name: str) -> _Source:
 
 
 def _encode(source: _Source, channel: str) -> bytes:
-    image = read_image(source.path)
-    image = rgb_to_grey(image) if channel == "grey" else rgb_to_y(image)
+    image = CHANNELS[channel](read_image(source.path))
     _, png = cv2.imencode(".png", image)
     values = {
         "schema_version": SCHEMA_VERSION,

@@ -1,8 +1,4 @@
-"""The benchmark sets of the paper, their fixed protocols, and the paper's figures for them.
-
-The degradations, and TensorFlow with them, are imported when a pair is made: the scripts read
-the names of the sets for their `--help`.
-"""
+"""The benchmark sets of the paper, and the paper's figures for them."""
 
 import dataclasses
 import functools
@@ -11,11 +7,8 @@ import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-import numpy as np
-
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import find_images, read_image, rgb_to_grey, unit_range
-from nlrn_tf.imaging.quality import rgb_to_y
+from nlrn_tf.imaging.files import find_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +18,7 @@ class Benchmark:
     Attributes:
       folder: below the data folder.
       count: of its images.
-      task: what it is mostly used for in the paper, "denoise" or "sr".
+      task: what it is mostly used for in the paper.
     """
 
     folder: str
@@ -78,7 +71,7 @@ def benchmark_images(
     if len(paths) != benchmark.count:
         raise NLRNError(
             f"{folder}: holds {len(paths)} images, but {name} has {benchmark.count}; {remedy}, "
-            f"or pass --max_images={len(paths)} for a partial score"
+            f"or give max_images={len(paths)} for a partial score"
         )
     return paths
 
@@ -104,71 +97,22 @@ def check_names(prefix: str, names: Iterable[str], dataset: str, paths: Collecti
         )
 
 
-def denoising_pair(
-    path: str | os.PathLike, index: int, sigma: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """A clean image and its noisy version (design brief, section 6).
-
-    Args:
-      path: of an image file; colour becomes grey.
-      index: position in the sorted list of the set's files, the seed of the noise.
-      sigma: standard deviation of the noise in grey levels of 0..255.
-
-    Returns:
-      clean: uint8 `[H, W]`.
-      noisy: float32 `[H, W]`, [0, 1] plus noise, neither clipped nor rounded.
-
-    Raises:
-      NLRNError: the image cannot be read, or a negative `sigma`.
-    """
-    from nlrn_tf.imaging.resize import add_gaussian_noise
-
-    clean = rgb_to_grey(read_image(path))
-    return clean, add_gaussian_noise(clean, sigma, seed=index)
-
-
-def sr_pair(
-    path: str | os.PathLike, scale: int, *, quantize_lr: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """The Y channel of an image and its bicubic approximation (design brief, section 6).
-
-    Args:
-      path: of an image file; a grey image is its own Y.
-      scale: super-resolution factor, an integer of at least 1.
-      quantize_lr: makes the low-resolution image between them as MATLAB does from 8 bits, rounded
-        to 8 bits; by default it is not rounded.
-
-    Returns:
-      truth: uint8 `[H, W]`, Y cropped to a multiple of `scale`.
-      bicubic: float32 `[H, W]` in [0, 1] (overshooting at edges), shrunk and enlarged again.
-
-    Raises:
-      NLRNError: the image cannot be read, or is smaller than `scale` in a direction.
-    """
-    from nlrn_tf.imaging.resize import crop_to_multiple, imresize
-
-    image = crop_to_multiple(read_image(path), scale)
-    if image.size == 0:
-        raise NLRNError(f"{path}: has fewer than {scale} pixels in a direction, the scale")
-    truth = rgb_to_y(image)
-    low_resolution = imresize(truth if quantize_lr else unit_range(truth), 1 / scale)
-    return truth, imresize(unit_range(low_resolution), scale)
-
-
-def paper_figures(name: str, task: str, setting: float) -> tuple[int, dict[str, dict]] | None:
+def paper_figures(
+    name: str, task: str, setting: float | None
+) -> tuple[int, dict[str, dict]] | None:
     """What the paper reports for a benchmark.
 
     Args:
       name: of the benchmark.
-      task: "denoise" or "sr".
-      setting: the noise sigma or the scale.
+      task: name of the task.
+      setting: the noise sigma or the scale; None for a task without a setting.
 
     Returns:
       The number of the table and `{method: {"psnr": dB, "ssim": 0..1 or None}}`, or None when
       the paper has no figure. Where two tables have one (Urban100 at sigma 50), Table 4.
     """
     for table in _paper_results()["tables"]:
-        figures = table["results"].get(name, {}).get(f"{setting:g}")
+        figures = table["results"].get(name, {}).get(f"{setting or 0:g}")
         if table["task"] == task and figures:
             return table["table"], figures
     return None

@@ -1,8 +1,8 @@
 """The public image sets: where they are published, and verifying them.
 
-`checksums.json` beside this file lists for each image of each set a sha256: of the file for
-BSDS500 (JPEG), of the decoded pixels (`pixel_checksum`) for the sets in lossless formats, so that
-any lossless container will do.
+`public_sets.json` beside this file has an entry for each set, as `ImageSet` describes it. The
+checksums are sha256: of the file for JPEG, of the decoded pixels (`pixel_checksum`) for the sets
+in lossless formats, so that any lossless container will do.
 """
 
 import dataclasses
@@ -18,11 +18,6 @@ import pooch
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import IMAGE_SUFFIXES, read_image
-
-_RAW = "https://raw.githubusercontent.com"
-_BSDS500 = f"{_RAW}/BIDS/BSDS500/master/BSDS500/data/images"
-_DNCNN = f"{_RAW}/cszn/DnCNN/master/testsets"
-_SELFEXSR = f"{_RAW}/jbhuang0604/SelfExSR/18e00f2d1bd3941e9b8d4895d3541543ad86d5b2/data"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,31 +51,10 @@ class SetState:
 @functools.cache
 def public_sets() -> dict[str, ImageSet]:
     """The sets for training and for the benchmarks of the paper, by folder."""
-    checksums = json.loads((Path(__file__).parent / "checksums.json").read_text())
-    bsds = "https://github.com/BIDS/BSDS500"
-    dncnn = "https://github.com/cszn/DnCNN"
-    places = {
-        "BSDS500/train": (bsds, f"{_BSDS500}/train/{{name}}.jpg"),
-        "BSDS500/val": (bsds, f"{_BSDS500}/val/{{name}}.jpg"),
-        "BSDS500/test": (bsds, f"{_BSDS500}/test/{{name}}.jpg"),
-        "T91": (
-            "https://github.com/tegg89/SRCNN-Tensorflow",
-            f"{_RAW}/tegg89/SRCNN-Tensorflow/master/Train/{{name}}.bmp",
-        ),
-        "Set12": (dncnn, f"{_DNCNN}/Set12/{{name}}.png"),
-        "BSD68": (dncnn, f"{_DNCNN}/BSD68/{{name}}.png"),
-        "Set5": (dncnn, f"{_DNCNN}/Set5/{{name}}.png", f"{_DNCNN}/Set5/{{name}}.bmp"),
-        "Set14": (dncnn, f"{_DNCNN}/Set14/{{name}}.png", f"{_DNCNN}/Set14/{{name}}.bmp"),
-        "Urban100": (
-            "https://github.com/jbhuang0604/SelfExSR",
-            f"{_SELFEXSR}/Urban100/image_SRF_4/{{name}}_SRF_4_HR.png",
-        ),
-    }
+    described = json.loads((Path(__file__).parent / "public_sets.json").read_text())
     return {
-        folder: ImageSet(
-            folder, home, tuple(urls), "file" if home == bsds else "pixels", checksums[folder]
-        )
-        for folder, (home, *urls) in places.items()
+        folder: ImageSet(folder, one["home"], tuple(one["urls"]), one["kind"], one["checksums"])
+        for folder, one in described.items()
     }
 
 

@@ -15,28 +15,24 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from nlrn_tf import cli
 from nlrn_tf.config import NLRNConfig
-from nlrn_tf.datasets.benchmarks import (
-    BENCHMARKS,
-    benchmark_images,
-    check_names,
-    denoising_pair,
-    sr_pair,
-)
+from nlrn_tf.datasets import location
+from nlrn_tf.datasets.benchmarks import BENCHMARKS, benchmark_images, check_names
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.evaluation.report import comparison, print_overview, print_scores
+from nlrn_tf.evaluation.report import print_overview, print_scores
 from nlrn_tf.evaluation.scores import Scores, resume, write_scores
-from nlrn_tf.evaluation.settings import EvaluationSettings
-from nlrn_tf.imaging.files import to_uint8, write_image
+from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
+from nlrn_tf.imaging.files import write_image
+from nlrn_tf.imaging.montage import comparison
 from nlrn_tf.imaging.quality import psnr, ssim
+from nlrn_tf.imaging.samples import to_uint8
 from nlrn_tf.progress import image_progress
 from nlrn_tf.restoration.inference import Model
-from nlrn_tf.restoration.restorer import predict, predict_patches, self_ensemble
+from nlrn_tf.restoration.planes import PlaneFunction
+from nlrn_tf.restoration.restorer import OnProgress, Restorer
 from nlrn_tf.weights.loading import load_model
 from nlrn_tf.weights.manifest import find_weights, manifest, packaged_names, sha256
 
-Restore = Callable[[np.ndarray], np.ndarray]
 StrPath = str | os.PathLike
 
 
@@ -93,7 +89,7 @@ def evaluate_all(
         something else, `json_path` holds other scores, an image cannot be read or an output not
         written.
     """
-    data_dir = cli.data_dir(data_dir)
+    data_dir = location.data_dir(data_dir)
     load = functools.cache(lambda weights, options: load_model(weights, **dict(options)))
     chosen = [_choose(settings, data_dir) for settings in all_settings]
     evaluations = [
@@ -124,7 +120,7 @@ def evaluate_all(
 def degraded_pair(
     settings: EvaluationSettings, path: StrPath, index: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The true and the degraded image of an evaluation, see `nlrn_tf.datasets.benchmarks`.
+    """The true and the degraded image of an evaluation, see `Task.pair`.
 
     Args:
       settings: of the evaluation.
@@ -134,9 +130,7 @@ def degraded_pair(
     Returns:
       uint8 `[H, W]` and float32 `[H, W]` in [0, 1].
     """
-    if settings.task == "denoise":
-        return denoising_pair(path, index, settings.noise_sigma)
-    return sr_pair(path, settings.scale, quantize_lr=settings.quantize_lr)
+    return settings.of_task.pair(path, index, **settings.degradation)
 
 
 def _choose(settings: EvaluationSettings, data_dir: StrPath) -> dict[int, Path]:
@@ -144,7 +138,7 @@ def _choose(settings: EvaluationSettings, data_dir: StrPath) -> dict[int, Path]:
     paths = dict(enumerate(benchmark_images(settings.dataset, data_dir, settings.max_images)))
     if not settings.images:
         return paths
-    check_names("--images=", settings.images, settings.dataset, paths.values())
+    check_names("images=", settings.images, settings.dataset, paths.values())
     return {k: path for k, path in paths.items() if path.stem in settings.images}
 
 
@@ -153,7 +147,7 @@ def _output_folder(
 ) -> Path | None:
     if output_dir is None or count == 1:
         return output_dir and Path(output_dir)
-    return Path(output_dir) / f"{'s' if settings.task == 'denoise' else 'x'}{settings.setting:g}"
+    return Path(output_dir) / settings.of_task.label(settings.setting)
 
 
 def _is_done(scores: Scores, path: Path, folder: Path | None) -> bool:
@@ -174,7 +168,7 @@ def _score_images(
     with image_progress(visible) as progress:
         before = total - len(missing)
         bar = progress.add_task("", total=total, completed=before)
-        restore = _restorer(settings, model, lambda part: progress.advance(bar, part))
+        restore = _restore_function(settings, model, lambda part: progress.advance(bar, part))
         for done, (index, path) in enumerate(missing.items(), start=before):
             progress.update(bar, completed=done, description=escape(path.name))
             yield _score(settings, restore, path, index, folder)
@@ -182,14 +176,14 @@ def _score_images(
 
 
 def _weights_sha256(settings: EvaluationSettings) -> str | None:
-    if settings.method != "nlrn":
+    if settings.method != NETWORK:
         return None
     _check_packaged(settings)
     return sha256(find_weights(settings.weights))
 
 
 def _load(settings: EvaluationSettings, load: Callable) -> Model | None:
-    if settings.method != "nlrn":
+    if settings.method != NETWORK:
         return None
     options = {"precision": settings.precision}
     if settings.window_border is not None:
@@ -204,14 +198,13 @@ def _check_packaged(settings: EvaluationSettings) -> None:
     name = settings.weights
     if name != settings.default_weights or name in packaged_names() or Path(name).exists():
         return
-    alternative = "bicubic" if settings.task == "sr" else "identity"
-    recipe = name if name in ("sr", "denoise_s15", "denoise_s50") else "denoise_s25"
-    level = f" --noise_sigma={settings.noise_sigma:g}" if settings.task == "denoise" else ""
+    task = settings.of_task
     raise NLRNError(
         f"weights '{name}': no such packaged weights (there are: "
         f"{', '.join(packaged_names()) or 'none'}); train some (`python run_train.py "
-        f"--flagfile=flags/{recipe}.cfg{level}`) and pass "
-        f"--weights=PATH, or score the input of the network with --method={alternative}"
+        f"--flagfile=flags/{task.recipe(name)}.cfg --{task.setting}={settings.setting:g}`) and "
+        f"give weights=PATH, or score the input of the network with "
+        f"method={task.input_methods[0]}"
     )
 
 
@@ -229,48 +222,34 @@ def check_purpose(config: NLRNConfig, settings: EvaluationSettings) -> None:
     if BENCHMARKS[settings.dataset].folder in training.get("sources", []):
         raise NLRNError(
             f"weights '{weights}' were trained with the images of {settings.dataset}, which cannot "
-            "tell how good they are; train others (--sources=BSDS500/train) and give them with "
-            "--weights"
+            "tell how good they are; give others, trained with sources=BSDS500/train"
         )
     if config.task not in (None, settings.task):
         raise NLRNError(
             f"weights '{weights}' are for task {config.task}, not {settings.task}; "
-            f"choose others with --weights, or --task={config.task}"
+            f"choose other weights, or task={config.task}"
         )
-    if settings.task == "sr" and config.scales and settings.scale not in config.scales:
-        raise NLRNError(
-            f"weights '{weights}' are for scale {', '.join(map(str, config.scales))}, "
-            f"not {settings.scale}; choose others with --weights, or another --scale"
-        )
-    if settings.task == "denoise" and config.noise_sigma not in (None, settings.noise_sigma):
-        print(
-            f"warning: weights '{weights}' were trained for sigma {config.noise_sigma:g}, "
-            f"the images have {settings.noise_sigma:g}",
-            file=sys.stderr,
-        )
+    warning = settings.of_task.check_weights(config, weights, **settings.degradation)
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
-def _restorer(
-    settings: EvaluationSettings, model: Model | None, on_progress: Callable[[float], None]
-) -> Restore:
+def _restore_function(
+    settings: EvaluationSettings, model: Model | None, on_progress: OnProgress
+) -> PlaneFunction:
     """The function from the degraded to the restored image, both float32 `[H, W]`."""
-    if settings.method != "nlrn":
+    if settings.method != NETWORK:
         return lambda image: image
-    views = 8 if settings.self_ensemble else 1
-
-    def restore_view(image: np.ndarray) -> np.ndarray:
-        if settings.protocol == "patches":
-            return predict_patches(model, image, settings.patch_size, settings.stride)
-        return predict(model, image, on_progress=lambda part: on_progress(part / views))
-
-    if settings.self_ensemble:
-        return lambda image: self_ensemble(restore_view, image)
-    return restore_view
+    fields = ("self_ensemble", "protocol", "patch_size", "stride")
+    options = {name: getattr(settings, name) for name in fields}
+    scale = settings.setting if settings.of_task.enlarges else None
+    restorer = Restorer(model, scale, **options)
+    return lambda image: restorer.plane(image, on_progress)
 
 
 def _score(
     settings: EvaluationSettings,
-    restore: Restore,
+    restore: PlaneFunction,
     path: Path,
     index: int,
     folder: Path | None,
@@ -288,7 +267,7 @@ def _score(
         raise NLRNError(f"{path}: {error}") from error
     if folder is not None:
         panels = {
-            f"{settings.input_name} {before['psnr']:.2f} dB": degraded,
+            f"{settings.of_task.input_name} {before['psnr']:.2f} dB": degraded,
             f"{settings.method} {scores['psnr']:.2f} dB": restored,
             "truth": truth,
         }

@@ -1,19 +1,13 @@
-"""How an evaluation is shown: the table of scores, and images side by side."""
+"""How an evaluation is shown: the tables of scores."""
 
 from collections.abc import Sequence
 
-import cv2
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from nlrn_tf.datasets.benchmarks import BENCHMARKS, paper_figures
-from nlrn_tf.evaluation.settings import EvaluationSettings
-
-_GAP = 8  # pixels between the images
-_TEXT_HEIGHT = 14
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
+from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
 
 
 def print_scores(result: dict, settings: EvaluationSettings, console: Console) -> None:
@@ -24,8 +18,8 @@ def print_scores(result: dict, settings: EvaluationSettings, console: Console) -
       settings: that it was made with.
       console: to print on.
     """
-    before = settings.input_name
-    is_input = settings.method != "nlrn"
+    before = settings.of_task.input_name
+    is_input = settings.method != NETWORK
     table = Table(title=_title(settings))
     table.add_column("image", overflow="fold")
     headings = ("PSNR (dB)", "SSIM") if is_input else (f"{before} (dB)", "PSNR (dB)", "SSIM")
@@ -46,7 +40,8 @@ def print_scores(result: dict, settings: EvaluationSettings, console: Console) -
     for name, figure in reference.items():
         table.add_row(name, *([] if is_input else [""]), *_cells(figure), "")
     console.print(table)
-    console.print(_protocol_notes(settings), soft_wrap=True)
+    note = settings.of_task.protocol_note(**settings.degradation)
+    console.print(note, soft_wrap=True)
 
 
 def print_overview(
@@ -63,7 +58,8 @@ def print_overview(
     table.add_column("method")
     rows: dict[str, dict[int, dict]] = {}
     for column, (result, settings) in enumerate(zip(results, all_settings, strict=True)):
-        table.add_column(_degradation(settings), justify="right")
+        described = settings.of_task.describe(**settings.degradation)
+        table.add_column(described, justify="right")
         own = f"{settings.method}, {_mean_label(result, settings)}"
         figures = {**_reference_rows(result, settings), own: result}
         for name, figure in figures.items():
@@ -75,34 +71,14 @@ def print_overview(
     console.print(table)
 
 
-def comparison(panels: dict[str, np.ndarray]) -> np.ndarray:
-    """Images side by side, each below its caption.
-
-    Args:
-      panels: caption -> uint8 `[H, W]`, all of one size.
-
-    Returns:
-      uint8 `[H', W']`, black on white.
-    """
-    columns = [_captioned(caption, image) for caption, image in panels.items()]
-    gap = np.full((columns[0].shape[0], _GAP), 255, np.uint8)
-    return np.hstack([part for column in columns for part in (column, gap)][:-1])
-
-
-def _captioned(caption: str, image: np.ndarray) -> np.ndarray:
-    width = image.shape[1]
-    (text_width, text_height), _ = cv2.getTextSize(caption, _FONT, 1.0, 1)
-    size = min(_TEXT_HEIGHT / text_height, max(width - 4, 1) / text_width)
-    strip = np.full((_TEXT_HEIGHT + 2 * _GAP, width), 255, np.uint8)
-    cv2.putText(strip, caption, (2, _TEXT_HEIGHT + _GAP), _FONT, size, 0, 1, cv2.LINE_AA)
-    return np.vstack([strip, image])
-
-
 def _reference_rows(result: dict, settings: EvaluationSettings) -> dict[str, dict]:
     """What the scores are compared with: the input of the network, and the paper's figures."""
     rows = {}
-    if settings.method == "nlrn":
-        rows[settings.input_name] = {"psnr": result["input_psnr"], "ssim": result["input_ssim"]}
+    if settings.method == NETWORK:
+        rows[settings.of_task.input_name] = {
+            "psnr": result["input_psnr"],
+            "ssim": result["input_ssim"],
+        }
     count = BENCHMARKS[settings.dataset].count
     number, figures = paper_figures(settings.dataset, settings.task, settings.setting) or (0, {})
     scope = f"table {number}" if len(result["images"]) == count else f"all {count}"
@@ -116,16 +92,11 @@ def _mean_label(result: dict, settings: EvaluationSettings) -> str:
     return f"mean of {'the first ' * bool(settings.max_images)}{scored} of {count}"
 
 
-def _degradation(settings: EvaluationSettings) -> str:
-    if settings.task == "denoise":
-        return f"sigma {settings.noise_sigma:g}"
-    return f"x{settings.scale}" + (", 8-bit LR" if settings.quantize_lr else "")
-
-
 def _title(settings: EvaluationSettings) -> str:
-    task = "denoising," if settings.task == "denoise" else "super-resolution"
-    parts = [settings.dataset, f"{task} {_degradation(settings)}", settings.method]
-    if settings.method == "nlrn":
+    task = settings.of_task
+    described = f"{task.title.lower()} {task.describe(**settings.degradation)}".strip()
+    parts = [settings.dataset, described, settings.method]
+    if settings.method == NETWORK:
         parts += [escape(settings.weights), _protocol(settings)]
     return " | ".join(parts)
 
@@ -135,16 +106,6 @@ def _protocol(settings: EvaluationSettings) -> str:
     if settings.protocol == "patches":
         protocol = f"patches of {settings.patch_size} at stride {settings.stride}"
     return protocol + (", self-ensemble of 8" if settings.self_ensemble else "")
-
-
-def _protocol_notes(settings: EvaluationSettings) -> str:
-    if settings.task == "denoise":
-        return "Grey; noisy input neither clipped nor rounded; scored as 8 bits, whole image."
-    rounded = "rounded to 8 bits" if settings.quantize_lr else "not rounded"
-    return (
-        f"Y channel; low-resolution image {rounded}; scored as 8 bits, "
-        f"without {settings.border} pixels at the border."
-    )
 
 
 def _cells(scores: dict) -> tuple[str, str]:

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.evaluation.settings import EvaluationSettings
+from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
 from nlrn_tf.files import write_text
 from nlrn_tf.precision import resolved
+from nlrn_tf.tasks.registry import task_named
 
 MEASURES = ("psnr", "ssim", "input_psnr", "input_ssim")
 _DECIBELS = ("psnr", "input_psnr")
-_FIXED = ("dataset", "task", "method", "protocol", "noise_sigma", "scale")
+_FIXED = ("dataset", "task", "method", "protocol")
 
 
 class Scores:
@@ -51,7 +52,7 @@ class Scores:
             "task": settings.task,
             "method": settings.method,
             "protocol": settings.protocol,
-            settings.setting_name: settings.setting,
+            **({settings.of_task.setting: settings.setting} if settings.of_task.setting else {}),
             "weights": settings.weights,
             "images": images,
             "psnr": mean("psnr"),
@@ -64,8 +65,8 @@ class Scores:
 
     def identity(self) -> dict:
         """Everything that the scores depend on."""
-        fixed = {key: getattr(self.settings, key) for key in _FIXED}
-        return {**{k: v for k, v in fixed.items() if v is not None}, **self._conditions}
+        fixed = {key: getattr(self.settings, key) for key in _fixed(self.settings.task)}
+        return {**fixed, **self._conditions}
 
 
 def write_scores(path: str | os.PathLike, evaluations: Sequence[Scores]) -> None:
@@ -120,14 +121,14 @@ def resume(
     """
     if not Path(path).exists():
         return
-    remedy = "give another --json, or delete it"
+    remedy = "give another file, or delete this one"
     wanted = list(zip(evaluations, names, strict=True))
     for result in read_results(path):
         if "settings" not in result:
             raise NLRNError(
                 f"{path}: holds scores that do not tell all of their settings; {remedy}"
             )
-        fixed = {key: result[key] for key in _FIXED if key in result}
+        fixed = {key: result[key] for key in _fixed(result["task"]) if key in result}
         found = {**fixed, **result["settings"]}
         differences = [_differences(found, scores.identity()) for scores, _ in wanted]
         if all(differences):
@@ -146,10 +147,9 @@ def resume(
 
 def _conditions(settings: EvaluationSettings, weights_sha256: str | None) -> dict:
     """What scores depend on besides the fixed keys of the file; only what has an influence."""
-    conditions: dict = {}
-    if settings.task == "sr":
-        conditions["quantize_lr"] = settings.quantize_lr
-    if settings.method != "nlrn":
+    options = settings.of_task.options
+    conditions: dict = {name: getattr(settings, name) for name in options}
+    if settings.method != NETWORK:
         return conditions
     conditions |= {
         "weights_sha256": weights_sha256,
@@ -160,6 +160,12 @@ def _conditions(settings: EvaluationSettings, weights_sha256: str | None) -> dic
     if settings.protocol == "patches":
         conditions |= {"patch_size": settings.patch_size, "stride": settings.stride}
     return conditions
+
+
+def _fixed(task: str) -> list[str]:
+    """The fixed keys of a result that its scores depend on."""
+    setting = task_named(task).setting
+    return [*_FIXED, *([setting] if setting else [])]
 
 
 def _differences(found: dict, wanted: dict) -> list[str]:

@@ -3,19 +3,18 @@
 import dataclasses
 import math
 import shlex
-from collections.abc import Iterable
 
-from nlrn_tf.config import BORDERS, TASKS
+from nlrn_tf import precision
+from nlrn_tf.config import BORDERS
 from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.precision import AUTO, CHOICES
+from nlrn_tf.settings import documented, require, require_choices, setting
+from nlrn_tf.tasks.registry import all_tasks, chosen_by, owner_of, task_named, task_names
+from nlrn_tf.tasks.task import Task
 
-METHODS = ("nlrn", "bicubic", "identity")
+NETWORK = "nlrn"  # the method that is a network
 PROTOCOLS = ("full", "patches")
-DEFAULT_SIGMA = 25.0
-DEFAULT_SCALE = 2
-# What "all" stands for: the paper's levels (table 4) and factors (table 6).
-ALL = {"noise_sigma": (15.0, 25.0, 50.0), "scale": (2, 3, 4)}
+ALL = "all"  # stands for the levels or the factors of the paper
 
 # The fields that `EvaluationSettings.command` names where they differ from the default.
 _OPTIONS = (
@@ -31,106 +30,124 @@ _OPTIONS = (
 )
 
 
+def methods() -> list[str]:
+    """What can be scored: the network, and for each task its input as it is."""
+    inputs = [method for task in all_tasks() for method in task.input_methods]
+    return list(dict.fromkeys([NETWORK, *inputs]))
+
+
+@documented
 @dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
     """The settings of one evaluation; what is left out is filled in on creation.
-
-    Attributes:
-      dataset: one of `nlrn_tf.datasets.benchmarks.BENCHMARKS`.
-      task: "denoise" or "sr"; left out, what `noise_sigma` or `scale` belongs to, else what the
-        paper mostly uses the data set for.
-      noise_sigma: of denoising, in grey levels of 0..255 (25); None for super-resolution.
-      scale: of super-resolution, at least 2 (2); None for denoising.
-      method: "nlrn"; "identity", which scores the input of the network as it is, the noisy or
-        the bicubic image; "bicubic", the same for super-resolution and not possible for denoising.
-      weights: packaged name or path; left out, `denoise_s<sigma>` or `sr`. The methods
-        without a network do not use it: None.
-      protocol: "full" restores whole images, "patches" averages overlapping patches.
-      stride, patch_size: of the patches in pixels; 1 <= stride <= patch_size.
-      self_ensemble: averages over the 8 flips and rotations.
-      window_border: of the attention, "clamp" or "circular"; None keeps that of the weights.
-      precision: of the products, "float32", "bfloat16", or "auto" for the faster one here.
-      quantize_lr: rounds the low-resolution image to 8 bits, as a file of it is; the paper's is
-        not rounded.
-      max_images: only the first images of the set; None for all.
-      images: names without their suffix, only these images; empty for all. Their noise is that
-        of their positions in the whole set.
 
     Raises:
       NLRNError: a value is not possible, or two contradict each other.
     """
 
-    dataset: str
-    task: str | None = None
-    noise_sigma: float | None = None
-    scale: int | None = None
-    method: str = "nlrn"
-    weights: str | None = None
-    protocol: str = "full"
-    stride: int = 7
-    patch_size: int = 45
-    self_ensemble: bool = False
-    window_border: str | None = None
-    precision: str = AUTO
-    quantize_lr: bool = False
-    max_images: int | None = None
-    images: tuple[str, ...] = ()
+    dataset: str = setting(None, "Benchmark to score on.", choices=lambda: list(BENCHMARKS))
+    task: str | None = setting(
+        None,
+        "Denoising or super-resolution. Default: what --noise_sigma or --scale belongs to, else "
+        "what the paper mostly uses the data set for.",
+        choices=task_names,
+    )
+    noise_sigma: float | None = setting(
+        None, "Noise of denoising, in grey levels of 0..255, or all: 15, 25 and 50. Default: 25."
+    )
+    scale: int | None = setting(None, "Factor of super-resolution, or all: 2, 3 and 4. Default: 2.")
+    quantize_lr: bool = setting(
+        False,
+        "Round the low-resolution image to 8 bits, as in a file; the paper's is not rounded.",
+    )
+    method: str = setting(
+        NETWORK,
+        "nlrn: the network. identity: its input, the noisy or bicubic image. bicubic: the same, "
+        "for super-resolution only.",
+        choices=methods,
+    )
+    weights: str | None = setting(
+        None,
+        "Name of packaged weights, or path of a .keras file. Default: denoise_s<noise_sigma>, or "
+        "sr. The methods without a network do not use it.",
+    )
+    protocol: str = setting(
+        "full",
+        "full: whole images. patches: overlapping patches, averaged, as the original release does.",
+        choices=PROTOCOLS,
+    )
+    stride: int = setting(7, "Pixels between the patches.")
+    patch_size: int = setting(45, "Side of the patches in pixels.")
+    self_ensemble: bool = setting(
+        False, "Average over the 8 flips and rotations (the paper's MV): 8 times slower."
+    )
+    window_border: str | None = setting(
+        None,
+        "What attention windows do at the border of the image. Default: what the weights say.",
+        choices=BORDERS,
+    )
+    precision: str = setting(precision.AUTO, precision.HELP, choices=precision.CHOICES)
+    max_images: int | None = setting(None, "Score only the first images of the data set.")
+    images: tuple[str, ...] = setting(
+        (),
+        "Score only these images, such as img_001,img_011. Their noise is that of the whole set.",
+    )
 
     def __post_init__(self):
         object.__setattr__(self, "images", tuple(self.images))
-        self._require_one_of("dataset", BENCHMARKS)
-        if self.task is not None:
-            self._require_one_of("task", TASKS)
-        if self.window_border is not None:
-            self._require_one_of("window_border", BORDERS)
-        self._require_one_of("method", METHODS)
-        self._require_one_of("precision", CHOICES)
-        self._require_one_of("protocol", PROTOCOLS)
+        require(self, "dataset", self.dataset in BENCHMARKS, f"one of {', '.join(BENCHMARKS)}")
+        require_choices(self)
         self._fill("task", self._default_task())
         self._check_contradictions()
-        if self.task == "denoise":
-            self._fill("noise_sigma", DEFAULT_SIGMA)
-            self._require("noise_sigma", 0 < self.noise_sigma < math.inf, "above 0 (grey levels)")
-        else:
-            self._fill("scale", DEFAULT_SCALE)
-            self._require("scale", self.scale >= 2, "a whole number of at least 2")
-        if self.method == "nlrn":
-            self._fill("weights", self.default_weights)
-        else:
-            object.__setattr__(self, "weights", None)
-        self._require("stride", 1 <= self.stride <= self.patch_size, "from 1 to patch_size")
-        self._require("max_images", self.max_images is None or self.max_images >= 1, "at least 1")
+        task = self.of_task
+        if task.setting is not None:
+            self._fill(task.setting, task.default_setting)
+            lowest = 2 if task.setting_type is int else 0
+            fits = lowest <= self.setting < math.inf and self.setting > 0
+            allowed = "a whole number of at least 2" if lowest else "above 0 (grey levels)"
+            require(self, task.setting, fits, allowed)
+        weights = self.weights or self.default_weights
+        object.__setattr__(self, "weights", weights if self.method == NETWORK else None)
+        require(self, "stride", 1 <= self.stride <= self.patch_size, "from 1 to patch_size")
+        has_limit = self.max_images is not None
+        require(self, "max_images", not has_limit or self.max_images >= 1, "at least 1")
+
+    @property
+    def of_task(self) -> Task:
+        """The task."""
+        return task_named(self.task)
+
+    @property
+    def degradation(self) -> dict:
+        """The setting and the options of the task by name, for the methods of `Task`."""
+        names = (self.of_task.setting, *self.of_task.options)
+        return {name: getattr(self, name) for name in names if name is not None}
 
     @property
     def default_weights(self) -> str:
         """The packaged name for the task."""
-        return "sr" if self.task == "sr" else f"denoise_s{self.noise_sigma:g}"
+        task = self.of_task
+        return task.default_weights(**({task.setting: self.setting} if task.setting else {}))
 
     @property
-    def setting(self) -> float:
-        """The noise sigma or the scale."""
-        return self.noise_sigma if self.task == "denoise" else self.scale
-
-    @property
-    def setting_name(self) -> str:
-        """ "noise_sigma" or "scale"."""
-        return "noise_sigma" if self.task == "denoise" else "scale"
-
-    @property
-    def input_name(self) -> str:
-        """What the network gets, the "noisy" or the "bicubic" image."""
-        return "noisy" if self.task == "denoise" else "bicubic"
+    def setting(self) -> float | None:
+        """The noise sigma or the scale; None for a task without a setting."""
+        return getattr(self, self.of_task.setting) if self.of_task.setting else None
 
     @property
     def border(self) -> int:
         """Pixels at each edge that the scores leave out: the scale in super-resolution."""
-        return 0 if self.task == "denoise" else self.scale
+        return self.of_task.border(**self.degradation)
 
     @property
     def command(self) -> str:
         """The command that evaluates with these settings."""
-        words = [f"--dataset={self.dataset}", f"--{self.setting_name}={self.setting:g}"]
-        if self.method == "nlrn":
+        words = [f"--dataset={self.dataset}"]
+        if self.of_task.setting:
+            words.append(f"--{self.of_task.setting}={self.setting:g}")
+        else:
+            words.append(f"--task={self.task}")
+        if self.method == NETWORK:
             words.append(f"--weights={self.weights}")
         else:
             words.append(f"--method={self.method}")
@@ -141,70 +158,69 @@ class EvaluationSettings:
         return shlex.join(["python", "run_eval.py", *words])
 
     def _default_task(self) -> str:
-        if (self.noise_sigma is None) == (self.scale is None):
-            return BENCHMARKS[self.dataset].task
-        return "sr" if self.noise_sigma is None else "denoise"
+        given = [name for name in _task_settings() if getattr(self, name) is not None]
+        chosen = chosen_by(given)
+        return chosen.name if chosen else BENCHMARKS[self.dataset].task
 
     def _check_contradictions(self) -> None:
-        if self.task == "denoise" and self.scale is not None:
-            raise NLRNError(f"scale={self.scale} belongs to task sr, the task is denoise")
-        if self.task == "sr" and self.noise_sigma is not None:
-            raise NLRNError(f"noise_sigma={self.noise_sigma:g} belongs to denoise, the task is sr")
-        if self.task == "denoise" and self.quantize_lr:
-            raise NLRNError("quantize_lr belongs to task sr, the task is denoise")
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for task in all_tasks():
+            for name in (task.setting, *task.options):
+                if name is None or task.name == self.task or getattr(self, name) == defaults[name]:
+                    continue
+                raise NLRNError(
+                    f"{name}={getattr(self, name)} belongs to task {owner_of(name).name}, the task "
+                    f"is {self.task}"
+                )
         if self.images and self.max_images is not None:
             raise NLRNError("images and max_images both choose a part of the set; give one")
-        if self.task == "denoise" and self.method == "bicubic":
+        if self.method not in (NETWORK, *self.of_task.input_methods):
             raise NLRNError(
-                "method=bicubic enlarges, the task is denoise; method=identity scores the noisy "
-                "images, task=sr super-resolution"
+                f"method={self.method} is not one of task {self.task}; "
+                f"method={self.of_task.input_methods[0]} scores the input of the network as it is"
             )
 
     def _fill(self, name: str, value: object) -> None:
         if getattr(self, name) is None:
             object.__setattr__(self, name, value)
 
-    def _require_one_of(self, name: str, allowed: Iterable[str]) -> None:
-        self._require(name, getattr(self, name) in allowed, f"one of {', '.join(allowed)}")
 
-    def _require(self, name: str, valid: bool, allowed: str) -> None:
-        if not valid:
-            raise NLRNError(f"{name}={getattr(self, name)} is not possible: must be {allowed}")
-
-
-def settings_for(
-    *, noise_sigma: str | None = None, scale: str | None = None, **others: object
-) -> list[EvaluationSettings]:
-    """The settings that flags stand for: one, or with "all" one for each level or scale.
+def settings_for(**texts: object) -> list[EvaluationSettings]:
+    """The settings that flags stand for: one, or with "all" one for each level or factor.
 
     Args:
-      noise_sigma, scale: a number, or "all" for those of the paper (`ALL`).
-      **others: fields of `EvaluationSettings`.
+      **texts: fields of `EvaluationSettings`; those that are settings of tasks, `noise_sigma` and
+        `scale`, as texts: a number, or "all" for those of the paper.
 
     Raises:
       NLRNError: a value is not possible, or two contradict each other.
     """
-    given = {"noise_sigma": noise_sigma, "scale": scale}
-    every = [name for name, value in given.items() if value == "all"]
+    names = [name for name in _task_settings() if name in texts]
+    every = [name for name in names if texts[name] == ALL]
+    numbers = {name: _number(name, texts[name]) for name in names if name not in every}
+    others = {name: value for name, value in texts.items() if name not in names}
     if not every:
-        return [EvaluationSettings(**_numbers(given), **others)]
+        return [EvaluationSettings(**numbers, **others)]
+    if len(every) > 1:
+        raise NLRNError(f"{'=all and '.join(every)}=all contradict each other; give one")
     name = every[0]
-    fixed = {**given, name: None}
-    return [EvaluationSettings(**{**_numbers(fixed), name: value}, **others) for value in ALL[name]]
+    return [
+        EvaluationSettings(**{**numbers, name: value}, **others)
+        for value in owner_of(name).published_settings
+    ]
 
 
-def _numbers(given: dict[str, str | None]) -> dict[str, float | None]:
-    kinds = {"noise_sigma": (float, "a number"), "scale": (int, "a whole number")}
-    numbers: dict[str, float | None] = {}
-    for name, text in given.items():
-        kind, description = kinds[name]
-        try:
-            numbers[name] = None if text is None else kind(text)
-        except ValueError as error:
-            raise NLRNError(
-                f"{name}={text} is not possible: must be {description}, or all"
-            ) from error
-    return numbers
+def _task_settings() -> list[str]:
+    return [task.setting for task in all_tasks() if task.setting]
+
+
+def _number(name: str, text: str | None) -> float | None:
+    kind = owner_of(name).setting_type
+    try:
+        return None if text is None else kind(text)
+    except ValueError as error:
+        description = "a whole number" if kind is int else "a number"
+        raise NLRNError(f"{name}={text} is not possible: must be {description}, or all") from error
 
 
 def _flag(name: str, value: object) -> str:

@@ -1,1 +1,0 @@
-"""Export for TensorFlow Serving; `run_export.py` calls `saved_model.export_saved_model`."""

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from nlrn_tf.export.planes import Network, restore_planes
-from nlrn_tf.imaging.quality import PEAK, TO_RGB, TO_YCBCR, YCBCR_OFFSET
+from nlrn_tf.imaging.colour import PEAK, TO_RGB, TO_YCBCR, YCBCR_OFFSET
 from nlrn_tf.imaging.resize import resize_bicubic
 
 
@@ -59,13 +59,13 @@ def _restore_first(network: Network, image: tf.Tensor) -> tf.Tensor:
 
 
 def _rgb_to_ycbcr(image: tf.Tensor) -> tf.Tensor:
-    """`nlrn_tf.imaging.quality.rgb_to_ycbcr` of float32 `[H, W, 3]`."""
+    """`nlrn_tf.imaging.colour.rgb_to_ycbcr` of float32 `[H, W, 3]`."""
     ycbcr = _mix(tf.cast(image, tf.float64), TO_YCBCR) + YCBCR_OFFSET
     return tf.cast(ycbcr / PEAK, tf.float32)
 
 
 def _ycbcr_to_rgb(image: tf.Tensor) -> tf.Tensor:
-    """`nlrn_tf.imaging.quality.ycbcr_to_rgb` of float32 `[H, W, 3]`."""
+    """`nlrn_tf.imaging.colour.ycbcr_to_rgb` of float32 `[H, W, 3]`."""
     return tf.cast(_mix(tf.cast(image, tf.float64) * PEAK - YCBCR_OFFSET, TO_RGB), tf.float32)
 
 

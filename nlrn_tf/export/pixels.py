@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from nlrn_tf.export.checks import checked
 from nlrn_tf.export.containers import Content, Header, exif_orientation, jpeg_header, png_header
-from nlrn_tf.imaging.files import unit_range
+from nlrn_tf.imaging.samples import unit_range
 
 # A table, because TensorFlow's optimizer turns `/ 255` into `* (1 / 255)`, which rounds otherwise.
 _UNIT_RANGE = unit_range(np.arange(256, dtype=np.uint8))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from nlrn_tf.restoration.restorer import OVERLAP
+from nlrn_tf.restoration.planes import OVERLAP
 from nlrn_tf.restoration.tiling import STEP, THROWN_AWAY
 
 

@@ -40,7 +40,7 @@ def export_onnx(weights: str | os.PathLike, export_dir: str | os.PathLike) -> Pa
     try:
         import tf2onnx
     except ImportError as error:
-        raise NLRNError("--format=onnx needs tf2onnx; pip install -e '.[onnx]'") from error
+        raise NLRNError("format=onnx needs tf2onnx; pip install -e '.[onnx]'") from error
     plane = _Plane(load_model(weights), [None, None, None, 1])
     proto, _ = tf2onnx.convert.from_function(
         plane.restore, plane.restore.input_signature, opset=_OPSET
@@ -93,5 +93,5 @@ class _Plane(tf.Module):
 
 def _free(path: Path) -> Path:
     if path.exists():
-        raise NLRNError(f"{path}: exists already; remove it or choose another --export_dir")
+        raise NLRNError(f"{path}: exists already; remove it or choose another folder")
     return path

@@ -9,17 +9,16 @@ import tensorflow as tf
 import nlrn_tf
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.export.checks import check_backend
+from nlrn_tf.export.limits import MAX_PIXELS
 from nlrn_tf.export.signatures import ServedModel
 from nlrn_tf.export.warmup import warmup_requests, write_warmup_requests
 from nlrn_tf.files import atomic_folder
 from nlrn_tf.model import NLRN
 from nlrn_tf.precision import resolved
 from nlrn_tf.restoration.restorer import FLOAT_RANGE
+from nlrn_tf.tasks.registry import task_of
 from nlrn_tf.weights.loading import load_model
 from nlrn_tf.weights.manifest import find_weights, sha256
-
-# 2048 x 2048. Beside the 3 GiB for a tile, memory is about 100 bytes a pixel; time is the limit.
-MAX_PIXELS = 1 << 22
 
 METADATA_FILE = "assets/metadata.json"
 
@@ -73,22 +72,20 @@ def _version_folder(export_dir: Path, version: int | None) -> Path:
     folder = export_dir / str(version)
     if folder.exists():
         raise NLRNError(
-            f"{folder}: exists already; choose another --version, or leave it out for the next one"
+            f"{folder}: exists already; choose another version, or leave it out for the next one"
         )
     return folder
 
 
 def _warmup_scales(model: NLRN) -> tuple[int, ...]:
-    if model.config.task != "sr":
-        return ()
-    return model.config.scales or (2,)
+    return model.config.scales or (2,) if task_of(model.config).enlarges else ()
 
 
 def _write_metadata(folder: Path, path: Path, model: NLRN, options: dict) -> None:
     metadata = {
         "name": path.stem,
         "weights_sha256": sha256(path),
-        "task": model.config.task or "denoise",
+        "task": task_of(model.config).name,
         "noise_sigma": model.config.noise_sigma,
         "scales": list(model.config.scales),
         **options,

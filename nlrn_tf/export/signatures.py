@@ -10,7 +10,9 @@ from nlrn_tf.export.colour import denoise, enlarge
 from nlrn_tf.export.pixels import decode_image, encode_png
 from nlrn_tf.export.planes import Network, planes_per_tile
 from nlrn_tf.model import NLRN
-from nlrn_tf.restoration.restorer import FLOAT_RANGE, default_tile_size
+from nlrn_tf.restoration.planes import default_tile_size
+from nlrn_tf.restoration.restorer import FLOAT_RANGE
+from nlrn_tf.tasks.registry import task_of
 
 FLOAT_SIGNATURE = "serving_default"
 BYTES_SIGNATURE = "restore_bytes"
@@ -38,7 +40,7 @@ class ServedModel(tf.Module):
 
     def __init__(self, model: NLRN, max_pixels: int):
         super().__init__()
-        self.enlarges = model.config.task == "sr"
+        self.enlarges = task_of(model.config).enlarges
         self._scales = model.config.scales
         self._max_pixels = max_pixels
         self._weights = [weight.value for weight in model.weights]  # saved with the module

@@ -208,29 +208,6 @@ def check_storable(path: str | os.PathLike, image: np.ndarray, scale: float = 1)
         )
 
 
-def rgb_to_grey(image: np.ndarray) -> np.ndarray:
-    """Grey of a uint8 image by BT.601 luma, as MATLAB's `rgb2gray`; grey passes unchanged."""
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-
-
-def unit_range(image: np.ndarray) -> np.ndarray:
-    """uint8 or uint16 to float32 in [0, 1]; a float image only becomes float32."""
-    if image.dtype in (np.uint8, np.uint16):
-        return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
-    return np.asarray(image, np.float32)
-
-
-def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Float in [0, 1] to uint8 in 0..255, rounded and clipped; a uint8 image passes unchanged."""
-    return image if image.dtype == np.uint8 else quantized(image, np.uint8)
-
-
-def quantized(image: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
-    """Float in [0, 1] to uint8 or uint16 over its whole range, rounded and clipped."""
-    peak = np.iinfo(dtype).max
-    return np.clip(np.rint(np.asarray(image, np.float32) * peak), 0, peak).astype(dtype)
-
-
 def _read(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """The bytes of a file, and its pixels as they are stored: not turned, BGR."""
     try:

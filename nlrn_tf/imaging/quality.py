@@ -1,4 +1,4 @@
-"""PSNR, SSIM and the Y channel, by the protocols of the published benchmarks.
+"""PSNR and SSIM, by the protocols of the published benchmarks.
 
 `H, W` pixels. Everything is computed in float64.
 """
@@ -7,21 +7,10 @@ import cv2
 import numpy as np
 
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.imaging.colour import PEAK
 
-PEAK = 255.0
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
-
-# ITU-R BT.601 as in MATLAB's rgb2ycbcr: R, G, B in [0, 1] -> Y in 16..235, Cb and Cr in 16..240.
-TO_YCBCR = np.array(
-    [
-        [65.481, 128.553, 24.966],
-        [-37.797, -74.203, 112.0],
-        [112.0, -93.786, -18.214],
-    ]
-)
-YCBCR_OFFSET = np.array([16.0, 128.0, 128.0])
-TO_RGB = np.linalg.inv(TO_YCBCR)
 
 
 def psnr(reference: np.ndarray, image: np.ndarray, border: int = 0) -> float:
@@ -72,40 +61,6 @@ def ssim(reference: np.ndarray, image: np.ndarray, border: int = 0) -> float:
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
     return float(np.mean(luminance * structure))
-
-
-def rgb_to_y(image: np.ndarray) -> np.ndarray:
-    """The Y channel of MATLAB's `rgb2ycbcr`.
-
-    Args:
-      image: uint8 `[H, W, 3]` in RGB order, or grey `[H, W]`, which passes unchanged.
-
-    Returns:
-      uint8 `[H, W]`, rounded; 16..235 for a colour image.
-    """
-    if image.ndim == 2:
-        return image
-    luma = image.astype(np.float64) @ (TO_YCBCR[0] / PEAK) + YCBCR_OFFSET[0]
-    return np.floor(luma + 0.5).astype(np.uint8)
-
-
-def rgb_to_ycbcr(image: np.ndarray) -> np.ndarray:
-    """MATLAB's `rgb2ycbcr` without rounding.
-
-    Args:
-      image: `[..., 3]` in RGB order, uint8 in 0..255 or float in [0, 1].
-
-    Returns:
-      float32 `[..., 3]`: Y in [16, 235] / 255, Cb and Cr in [16, 240] / 255.
-    """
-    rgb = image / PEAK if image.dtype == np.uint8 else image.astype(np.float64)
-    return ((rgb @ TO_YCBCR.T + YCBCR_OFFSET) / PEAK).astype(np.float32)
-
-
-def ycbcr_to_rgb(image: np.ndarray) -> np.ndarray:
-    """The inverse of `rgb_to_ycbcr`: float `[..., 3]` to float32 RGB in [0, 1], not clipped."""
-    ycbcr = image.astype(np.float64) * PEAK - YCBCR_OFFSET
-    return (ycbcr @ TO_RGB.T).astype(np.float32)
 
 
 def _comparable(

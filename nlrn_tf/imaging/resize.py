@@ -1,6 +1,6 @@
-"""The degradations that NLRN undoes: Gaussian noise and MATLAB's bicubic resizing.
+"""Bicubic resizing.
 
-`B` batch, `H, W` pixels, `C` channels. Resizing is MATLAB's `imresize(image, scale, 'bicubic')`:
+`B` batch, `H, W` pixels, `C` channels. It is MATLAB's `imresize(image, scale, 'bicubic')`:
 Keys' cubic kernel with a = -0.5, widened by 1 / scale when the image shrinks, output pixel `x`
 centred on input coordinate `(x + 0.5) / scale - 0.5`, output size `ceil(scale * size)`.
 """
@@ -11,32 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import unit_range
 
 EDGES = ("mirror", "replicate")
 
-
-def add_gaussian_noise(image: np.ndarray, sigma: float, seed: int) -> np.ndarray:
-    """Adds white Gaussian noise by the fixed rule of the benchmarks (design brief, section 6).
-
-    The noise is `np.random.default_rng(seed).normal(0, sigma / 255, image.shape)`, cast to
-    float32 and added in float32. The result is neither clipped nor rounded.
-
-    Args:
-      image: uint8 in 0..255, or float in [0, 1]; any shape.
-      sigma: standard deviation in grey levels of 0..255, at least 0.
-      seed: of the noise; for a benchmark image its index in the sorted list of files.
-
-    Returns:
-      float32 of the same shape, in [0, 1] plus noise.
-
-    Raises:
-      NLRNError: `sigma` is negative or not finite.
-    """
-    if not (math.isfinite(sigma) and sigma >= 0):
-        raise NLRNError(f"noise sigma {sigma}: must be a number of at least 0 (grey levels)")
-    noise = np.random.default_rng(seed).normal(0, sigma / 255, np.shape(image))
-    return unit_range(image) + noise.astype(np.float32)
+# The bicubic kernel reaches 2 pixels of the coarser grid to either side.
+KERNEL_REACH = 2
 
 
 def crop_to_multiple(image: np.ndarray, multiple: int) -> np.ndarray:

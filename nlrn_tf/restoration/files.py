@@ -1,8 +1,6 @@
 """Restoring image files and folders of them."""
 
 import dataclasses
-import functools
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,27 +11,19 @@ from rich.markup import escape
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import Photo, check_storable, read_photo, write_image
 from nlrn_tf.progress import image_progress
-from nlrn_tf.restoration.noise_level import estimate_noise_sigma, nearest_denoiser
 from nlrn_tf.restoration.plan import StrPath, check_outputs, plan
+from nlrn_tf.restoration.settings import OutputSettings, RestorationSettings
 
-Model = Callable[[np.ndarray], np.ndarray]
-AUTO = "auto"
+# The restorer for an image and its name: `RestorerChoice`, or one for all images.
+Choose = Callable[[np.ndarray, str], Callable]
 
 
 def restore_files(
-    model: Model | StrPath | None,
+    restorer: Callable | RestorationSettings,
     inputs: Sequence[StrPath],
     output: StrPath,
+    outputs: OutputSettings = OutputSettings(),  # noqa: B008 (it cannot be changed)
     *,
-    noise_sigma: float | str | None = None,
-    task: str | None = None,
-    scale: float | None = None,
-    self_ensemble: bool = False,
-    tile_size: int | None = None,
-    precision: str = "auto",
-    suffix: str = ".png",
-    overwrite: bool = False,
-    skip_existing: bool = False,
     before_loading: Callable[[], None] = lambda: None,
     say: Callable[[str], None] = print,
 ) -> int:
@@ -47,24 +37,16 @@ def restore_files(
     the same. Files are written atomically, and never over an input.
 
     Args:
-      model: see `nlrn_tf.restoration.restorer`; or the name or path of weights (`load_model`),
-        which are loaded when the inputs have been checked. None when `noise_sigma` chooses it.
-      inputs: image files and folders. Of a folder all images below it are taken, but for hidden
+      restorer: `Restorer`, or the settings of one, whose network is loaded when the inputs have
+        been checked.
+      inputs: image files and folders. Of a folder all images below it are taken, except hidden
         files and the output folder.
       output: an image file when there is one input and it is a file, else a folder. In a folder
         the images keep their names and their places relative to the input folder, and get
-        `suffix`; of several inputs a folder also keeps its own name.
-      noise_sigma: chooses the packaged denoiser whose level is the nearest to this one, in grey
-        levels of 0..255; "auto" estimates the level of each image.
-      task: "denoise" or "sr"; refuses weights for the other task.
-      scale, self_ensemble, tile_size: see `nlrn_tf.restoration.restorer.restore`.
-      precision: of the products, see `load_model`.
-      suffix: format of the files in an output folder; ".png" loses nothing.
-      overwrite: replaces outputs that exist.
-      skip_existing: leaves outputs that exist and does the rest, so it completes an interrupted
-        run.
+        `outputs.suffix`; of several inputs a folder also keeps its own name.
+      outputs: how results are written.
       before_loading: called when the inputs have been checked, before TensorFlow is loaded.
-      say: gets a line about each model that `noise_sigma` chooses.
+      say: gets a line about each network that is chosen by the noise level.
 
     Returns:
       The number of images restored.
@@ -73,72 +55,23 @@ def restore_files(
       NLRNError: something is wrong with the arguments; a result cannot be written (those before
         it stay); or, after all the others have been restored, some images could not be.
     """
-    if (model is None) == (noise_sigma is None):
-        raise NLRNError("give either a model, or noise_sigma to choose a packaged one")
-    if noise_sigma is not None and (scale is not None or task == "sr"):
-        raise NLRNError("noise_sigma chooses a denoiser: give no scale and no task sr")
-    jobs = plan(inputs, output, suffix)
-    check_outputs(jobs, overwrite or skip_existing)
-    if skip_existing:
+    jobs = plan(inputs, output, outputs.suffix)
+    check_outputs(jobs, outputs.overwrite or outputs.skip_existing)
+    if outputs.skip_existing:
         jobs = {target: source for target, source in jobs.items() if not target.exists()}
     if not jobs:
         return 0
+    if not isinstance(restorer, RestorationSettings):
+        return _restore_all(jobs, lambda *_: restorer, restorer.scale or 1)
     # TensorFlow is loaded here, so that a wrong path is reported at once.
     before_loading()
-    from nlrn_tf.restoration.restorer import restore
-    from nlrn_tf.restoration.scales import checked_scale
-    from nlrn_tf.weights.loading import load_model
+    from nlrn_tf.restoration.choice import RestorerChoice
 
-    load = functools.cache(functools.partial(load_model, precision=precision))
-    if noise_sigma == AUTO:
-        choose = functools.partial(_estimate_and_load, load=load, say=say)
-    else:
-        if noise_sigma is not None:
-            model = _nearest(noise_sigma, say)
-        fixed = load(model) if isinstance(model, str | os.PathLike) else model
-        _check_task(fixed, task)
-        scale = checked_scale(fixed, scale)
-        if task and (task == "sr") != (scale is not None):
-            raise NLRNError(f"--task={task}: --scale must be given for sr, and only for sr")
-
-        def choose(image: np.ndarray, name: str) -> Model:
-            return fixed
-
-    def restored(image: np.ndarray, name: str, on_progress: Callable[[float], None]) -> np.ndarray:
-        return restore(
-            choose(image, name),
-            image,
-            scale=scale,
-            self_ensemble=self_ensemble,
-            tile_size=tile_size,
-            on_progress=on_progress,
-        )
-
-    return _restore_all(jobs, restored, scale or 1)
+    choice = RestorerChoice(restorer, say)
+    return _restore_all(jobs, choice, choice.scale)
 
 
-def _check_task(model: Model, task: str | None) -> None:
-    trained_for = getattr(getattr(model, "config", None), "task", None)
-    if task and trained_for and task != trained_for:
-        raise NLRNError(f"--task={task}: the weights are for {trained_for}; choose other --weights")
-
-
-def _nearest(noise_sigma: float, say: Callable[[str], None]) -> str:
-    name, level = nearest_denoiser(noise_sigma)
-    say(f"noise level {noise_sigma:g}: {name}, for {level:g}, is the nearest packaged network")
-    return name
-
-
-def _estimate_and_load(
-    image: np.ndarray, name: str, load: Callable[[str], Model], say: Callable[[str], None]
-) -> Model:
-    estimate = estimate_noise_sigma(image)
-    weights, level = nearest_denoiser(estimate)
-    say(f"{name}: noise level about {estimate:.1f}, restored by {weights}, for {level:g}")
-    return load(weights)
-
-
-def _restore_all(jobs: dict[Path, Path], restored: Callable, scale: float) -> int:
+def _restore_all(jobs: dict[Path, Path], choose: Choose, scale: float) -> int:
     failures: list[NLRNError] = []
     # The next image is read and the last one written while one is restored.
     with image_progress() as progress, ThreadPoolExecutor(2) as threads:
@@ -151,7 +84,7 @@ def _restore_all(jobs: dict[Path, Path], restored: Callable, scale: float) -> in
                 photo = photo.result()
                 check_storable(target, photo.pixels, scale)
                 photo = _restore_one(
-                    source, photo, restored, lambda part: progress.advance(bar, part)
+                    source, photo, choose, lambda part: progress.advance(bar, part)
                 )
             except NLRNError as error:
                 failures.append(error)
@@ -186,9 +119,9 @@ def _read_ahead(threads: Executor, paths: Iterable[Path]) -> Iterator[Future]:
     yield ahead
 
 
-def _restore_one(source: Path, photo: Photo, restored: Callable, on_progress: Callable) -> Photo:
+def _restore_one(source: Path, photo: Photo, choose: Choose, on_progress: Callable) -> Photo:
     try:
-        pixels = restored(photo.pixels, source.name, on_progress)
+        pixels = choose(photo.pixels, source.name)(photo.pixels, on_progress)
     except NLRNError as error:
         raise NLRNError(f"{source}: {error}") from error
     return dataclasses.replace(photo, pixels=pixels)

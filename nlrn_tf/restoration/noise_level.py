@@ -3,7 +3,7 @@
 import numpy as np
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import unit_range
+from nlrn_tf.imaging.samples import unit_range
 from nlrn_tf.weights.manifest import manifest
 
 
@@ -11,9 +11,7 @@ def denoiser_levels() -> dict[str, float]:
     """The noise levels of the packaged denoisers by name, in grey levels of 0..255."""
     configs = {name: entry["config"] for name, entry in manifest().items()}
     return {
-        name: config["noise_sigma"]
-        for name, config in configs.items()
-        if config["task"] == "denoise" and config["noise_sigma"]
+        name: config["noise_sigma"] for name, config in configs.items() if config["noise_sigma"]
     }
 
 
@@ -30,7 +28,7 @@ def nearest_denoiser(noise_sigma: float) -> tuple[str, float]:
     """
     levels = denoiser_levels()
     if not levels:
-        raise NLRNError("no denoiser is packaged; give --weights")
+        raise NLRNError("no denoiser is packaged; give weights=PATH")
 
     def distance(item):
         name, level = item

@@ -124,7 +124,7 @@ def check_outputs(jobs: dict[Path, Path], may_exist: bool) -> None:
         others = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise NLRNError(
             f"{existing[0]}: exists{others}; "
-            "give --overwrite to replace, --skip_existing to go on, or choose another output"
+            "give overwrite=True to replace, skip_existing=True to go on, or another output"
         )
 
 

@@ -1,163 +1,34 @@
-"""Restoring images in memory: whole, in tiles, in patches, as an ensemble, grey and colour.
+"""Restoring images in memory: grey and colour, of 8 and 16 bits or float, with or without alpha.
 
 `B` batch, `H, W` pixels, `C` channels. A `model` is a callable on float32 `[B, H, W, 1]` in
 [0, 1] that returns the same shape, such as `NLRN`. Its optional attribute `config` (`NLRNConfig`)
 says what it is for.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import quantized, unit_range
-from nlrn_tf.imaging.quality import rgb_to_ycbcr, ycbcr_to_rgb
+from nlrn_tf.imaging.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from nlrn_tf.imaging.resize import imresize
-from nlrn_tf.restoration.inference import Model, apply_model
-from nlrn_tf.restoration.scales import checked_scale
-from nlrn_tf.restoration.tiling import positions, tile_shape, tile_weights
+from nlrn_tf.imaging.samples import quantized, unit_range
+from nlrn_tf.restoration.inference import Model
+from nlrn_tf.restoration.planes import predict, predict_patches, self_ensemble
+from nlrn_tf.tasks.registry import task_of
 
-PlaneFunction = Callable[[np.ndarray], np.ndarray]
+# Called now and then with the fraction of the work done since the last call.
+OnProgress = Callable[[float], None]
 
-# Measured with the released sigma-15 network: within the overlap, tiles then differ from the whole
-# image by 0.12 grey levels (RMS; at most 1.4), less than rounding to 8 bits does. An overlap of 32
-# gives 0.43, 48 gives 0.22, 80 gives 0.08; 64 costs 20 % more work at 1024 x 1024.
-OVERLAP = 64
+PROTOCOLS = ("full", "patches")
 
 # Noise takes a float image out of [0, 1], but not further than this; 0..255 does not pass.
 FLOAT_RANGE = (-2.0, 3.0)
 
 
-def default_tile_size(model: Model) -> int:
-    """Side of a square piece that the network of the paper restores within 3 GiB.
-
-    It takes about 5.5 KB a pixel in bfloat16 and twice as much in float32.
-    """
-    return 512 if getattr(model, "compute_dtype", "float32") == "float32" else 704
-
-
-def predict(
-    model: Model,
-    image: np.ndarray,
-    *,
-    tile_size: int | None = None,
-    overlap: int | None = None,
-    on_progress: Callable[[float], None] | None = None,
-) -> np.ndarray:
-    """Runs the model on an image of any size in bounded memory.
-
-    An image of at most `tile_size ** 2` pixels is restored in one piece, a larger one in tiles
-    that overlap and are blended. The tiles of an image have one shape, at most so large.
-
-    Args:
-      model: see the head of this module.
-      image: float `[H, W]`, finite; [0, 1] plus noise.
-      tile_size: side of the largest square tile in pixels; by default `default_tile_size`.
-      overlap: pixels shared by neighbouring tiles, below `tile_size`; by default 64, at most a
-        quarter of `tile_size`.
-      on_progress: called after each tile with the fraction of the image that it was.
-
-    Returns:
-      float32 `[H, W]`, not clipped.
-
-    Raises:
-      NLRNError: a wrong argument, a value that is not finite in the image or in the result, or a
-        piece that does not fit into the memory of the accelerator.
-    """
-    image = _checked_plane(image)
-    tile_size, overlap = _checked_tiling(
-        default_tile_size(model) if tile_size is None else tile_size, overlap
-    )
-    height, width = image.shape
-    tile_height, tile_width = tile_shape(height, width, tile_size, overlap)
-    rows = tile_weights(height, tile_height, overlap)
-    columns = tile_weights(width, tile_width, overlap)
-    restored = np.zeros_like(image)
-    for row, row_weights in rows:
-        for column, column_weights in columns:
-            tile = apply_model(model, image[None, row, column, None])[0, ..., 0]
-            restored[row, column] += row_weights[:, None] * column_weights * tile
-            if on_progress is not None:
-                on_progress(1 / (len(rows) * len(columns)))
-    return restored
-
-
-def predict_patches(
-    model: Model,
-    image: np.ndarray,
-    patch_size: int = 45,
-    stride: int = 7,
-    batch_size: int = 16,
-) -> np.ndarray:
-    """Restores all overlapping patches and averages them: the protocol of the original release.
-
-    Attention is dense within a patch when the window of the model is not smaller than it.
-
-    Args:
-      model: see the head of this module.
-      image: float `[H, W]`, finite; [0, 1] plus noise.
-      patch_size: side of the patches in pixels; a shorter side of the image is taken whole.
-      stride: pixels between patches, at most `patch_size`; the last ones end at the border.
-      batch_size: patches restored at a time.
-
-    Returns:
-      float32 `[H, W]`, not clipped.
-
-    Raises:
-      NLRNError: as for `predict`.
-    """
-    image = _checked_plane(image)
-    if not 1 <= stride <= patch_size or batch_size < 1:
-        raise NLRNError(
-            f"patch_size {patch_size}, stride {stride}, batch_size {batch_size}: "
-            "must be 1 <= stride <= patch_size and batch_size >= 1"
-        )
-    height, width = (min(patch_size, side) for side in image.shape)
-    corners = [
-        (y, x)
-        for y in positions(image.shape[0], height, stride)
-        for x in positions(image.shape[1], width, stride)
-    ]
-    total, count = np.zeros(image.shape), np.zeros(image.shape)
-    batch = np.zeros((min(batch_size, len(corners)), height, width, 1), np.float32)
-    for first in range(0, len(corners), len(batch)):
-        chunk = corners[first : first + len(batch)]
-        for patch, (y, x) in zip(batch, chunk, strict=False):  # the last chunk may be shorter
-            patch[..., 0] = image[y : y + height, x : x + width]
-        for patch, (y, x) in zip(apply_model(model, batch, one_size=True), chunk, strict=False):
-            total[y : y + height, x : x + width] += patch[..., 0]
-            count[y : y + height, x : x + width] += 1
-    return (total / count).astype(np.float32)
-
-
-def self_ensemble(predict_function: PlaneFunction, image: np.ndarray) -> np.ndarray:
-    """The mean over the 8 flips and rotations of the image ("MV" in the tables of the paper).
-
-    Args:
-      predict_function: takes and returns float32 `[H, W]`; called with both orientations.
-      image: float32 `[H, W]`.
-
-    Returns:
-      float32 `[H, W]`.
-    """
-    total = np.zeros(image.shape)
-    for flipped in (False, True):
-        for turns in range(4):
-            view = np.rot90(image[:, ::-1] if flipped else image, turns)
-            restored = np.rot90(predict_function(np.ascontiguousarray(view)), -turns)
-            total += restored[:, ::-1] if flipped else restored
-    return (total / 8).astype(np.float32)
-
-
 def restore(
-    model: Model,
-    image: np.ndarray,
-    *,
-    scale: float | None = None,
-    self_ensemble: bool = False,
-    tile_size: int | None = None,
-    overlap: int | None = None,
-    on_progress: Callable[[float], None] | None = None,
+    model: Model, image: np.ndarray, *, on_progress: OnProgress | None = None, **options
 ) -> np.ndarray:
     """Restores a grey or colour image: removes its noise, or enlarges it.
 
@@ -171,11 +42,8 @@ def restore(
       image: `[H, W]`, `[H, W, 1]` or RGB `[H, W, 3]`, or with alpha `[H, W, 2]`, `[H, W, 4]`;
         uint8, uint16, or float in [0, 1]. The noise of a float image may leave that range, but
         not [-2, 3].
-      scale: factor of a super-resolution model, by default the first one it was trained for. A
-        model for several scales takes any number from half below the smallest to the largest.
-      self_ensemble: averages over the 8 flips and rotations, for 8 times the work.
-      tile_size, overlap: see `predict`.
       on_progress: called now and then with the fraction of the work done since the last call.
+      **options: of `Restorer`: `scale`, `self_ensemble`, `tile_size`, `overlap`, ...
 
     Returns:
       The dtype of `image`, and its shape, with `H, W` times `scale`, rounded up as MATLAB does,
@@ -185,53 +53,114 @@ def restore(
       NLRNError: unsupported dtype, shape or values, a scale that does not fit the model, or as
         for `predict`.
     """
-    image = _checked_image(image)
-    scale = checked_scale(model, scale)
-    values = unit_range(image).reshape(*image.shape[:2], -1)
-    channels = 3 if values.shape[2] >= 3 else 1
-    planes = channels if scale is None else 1
-    run = _plane_function(model, self_ensemble, tile_size, overlap, planes, on_progress)
-    values, alpha = values[..., :channels], values[..., channels:]
-    if scale is None:
-        restored = np.stack([run(values[..., channel]) for channel in range(channels)], axis=-1)
-    elif channels == 1:
-        restored = run(imresize(values[..., 0], scale))[..., None]
-    else:
-        restored = _enlarge_colour(run, values, scale)
-    if alpha.size:
-        alpha = alpha if scale is None else imresize(alpha, scale)
-        restored = np.concatenate([restored, alpha], axis=-1)
-    return _like(image, restored.reshape(*restored.shape[:2], *image.shape[2:]))
+    return Restorer(model, **options)(image, on_progress)
 
 
-def _plane_function(
-    model: Model,
-    ensemble: bool,
-    tile_size: int | None,
-    overlap: int | None,
-    planes: int,
-    on_progress: Callable[[float], None] | None,
-) -> PlaneFunction:
-    """Restores one of `planes` planes, float32 `[H, W]`, and reports the progress of all."""
-    runs = planes * (8 if ensemble else 1)
+@dataclasses.dataclass(frozen=True)
+class Restorer:
+    """A model, and how it is applied to images.
 
-    def report(fraction):
-        if on_progress is not None:
-            on_progress(fraction / runs)
+    Attributes:
+      model: see the head of this module.
+      scale: factor of a super-resolution model, by default the first one it was trained for. A
+        model for several scales takes any number from half below the smallest to the largest.
+        None for a model that does not enlarge.
+      self_ensemble: averages over the 8 flips and rotations, for 8 times the work.
+      protocol: "full" restores whole images, in tiles where they are large; "patches" averages
+        overlapping patches, as the original release does.
+      tile_size, overlap: of the tiles, see `planes.predict`.
+      patch_size, stride: of the patches, see `planes.predict_patches`.
 
-    def run(plane):
-        return predict(model, plane, tile_size=tile_size, overlap=overlap, on_progress=report)
+    Raises:
+      NLRNError: a scale that does not fit the model.
+    """
 
-    if ensemble:
-        return lambda plane: self_ensemble(run, plane)
-    return run
+    model: Model
+    scale: float | None = None
+    self_ensemble: bool = False
+    protocol: str = "full"
+    tile_size: int | None = None
+    overlap: int | None = None
+    patch_size: int = 45
+    stride: int = 7
+
+    def __post_init__(self):
+        config = getattr(self.model, "config", None)
+        scales = getattr(config, "scales", ())
+        scale = task_of(config, self.scale).checked_scale(scales, self.scale)
+        object.__setattr__(self, "scale", scale)
+
+    def __call__(self, image: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
+        """Restores an image, see `restore`."""
+        image = _checked_image(image)
+        values = unit_range(image).reshape(*image.shape[:2], -1)  # [H, W, C]
+        channels = 3 if values.shape[2] >= 3 else 1
+        values, alpha = values[..., :channels], values[..., channels:]
+        if self.scale is None:
+            restored = self._channels(values, on_progress)
+        else:
+            restored = self._enlarged(values, on_progress)
+            alpha = imresize(alpha, self.scale) if alpha.size else alpha
+        if alpha.size:
+            restored = np.concatenate([restored, alpha], axis=-1)
+        return _like(image, restored.reshape(*restored.shape[:2], *image.shape[2:]))
+
+    def plane(self, image: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
+        """Runs the network on one plane; one that enlarges gets the enlarged image.
+
+        Args:
+          image: float `[H, W]`, finite; [0, 1] plus noise.
+          on_progress: see `restore`.
+
+        Returns:
+          float32 `[H, W]`, not clipped.
+
+        Raises:
+          NLRNError: as for `planes.predict`.
+        """
+        if not self.self_ensemble:
+            return self._view(image, on_progress or _silent)
+        views = 8
+
+        def report(part):
+            if on_progress is not None:
+                on_progress(part / views)
+
+        return self_ensemble(lambda view: self._view(view, report), image)
+
+    def _view(self, image: np.ndarray, on_progress: OnProgress) -> np.ndarray:
+        if self.protocol == "patches":
+            return predict_patches(self.model, image, self.patch_size, self.stride)
+        return predict(
+            self.model,
+            image,
+            tile_size=self.tile_size,
+            overlap=self.overlap,
+            on_progress=on_progress,
+        )
+
+    def _channels(self, values: np.ndarray, on_progress: OnProgress | None) -> np.ndarray:
+        """Float `[H, W, C]` restored one channel after the other."""
+        count = values.shape[2]
+
+        def report(part):
+            if on_progress is not None:
+                on_progress(part / count)
+
+        planes = [self.plane(values[..., channel], report) for channel in range(count)]
+        return np.stack(planes, axis=-1)
+
+    def _enlarged(self, values: np.ndarray, on_progress: OnProgress | None) -> np.ndarray:
+        """Float grey or RGB `[H, W, C]` enlarged: Y by the network, Cb and Cr bicubic."""
+        if values.shape[2] == 1:
+            return self.plane(imresize(values[..., 0], self.scale), on_progress)[..., None]
+        ycbcr = imresize(rgb_to_ycbcr(values), self.scale)
+        ycbcr[..., 0] = self.plane(ycbcr[..., 0], on_progress)
+        return ycbcr_to_rgb(ycbcr)
 
 
-def _enlarge_colour(run: PlaneFunction, rgb: np.ndarray, scale: float) -> np.ndarray:
-    """Super-resolution of float32 RGB `[H, W, 3]`: Y by the network, Cb and Cr bicubic."""
-    ycbcr = imresize(rgb_to_ycbcr(rgb), scale)
-    ycbcr[..., 0] = run(ycbcr[..., 0])
-    return ycbcr_to_rgb(ycbcr)
+def _silent(_: float) -> None:
+    pass
 
 
 def _like(image: np.ndarray, restored: np.ndarray) -> np.ndarray:
@@ -239,26 +168,6 @@ def _like(image: np.ndarray, restored: np.ndarray) -> np.ndarray:
     if image.dtype in (np.uint8, np.uint16):
         return quantized(restored, image.dtype)
     return np.clip(restored, 0, 1).astype(image.dtype)
-
-
-def _checked_plane(image: np.ndarray) -> np.ndarray:
-    image = np.asarray(image)
-    if image.ndim != 2 or not np.issubdtype(image.dtype, np.floating) or image.size == 0:
-        raise NLRNError(
-            f"image is {image.dtype} {image.shape}; expected a float image [H, W] in [0, 1]"
-        )
-    if not np.isfinite(image).all():
-        raise NLRNError("image has values that are not finite (NaN or Inf)")
-    return image.astype(np.float32)
-
-
-def _checked_tiling(tile_size: int, overlap: int | None) -> tuple[int, int]:
-    overlap = min(OVERLAP, tile_size // 4) if overlap is None else overlap
-    if not 0 <= overlap < tile_size:
-        raise NLRNError(
-            f"tile_size {tile_size}, overlap {overlap}: must be 0 <= overlap < tile_size"
-        )
-    return tile_size, overlap
 
 
 def _checked_image(image: np.ndarray) -> np.ndarray:

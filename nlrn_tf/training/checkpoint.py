@@ -1,6 +1,6 @@
 """Checkpoints: one `.npz` file with the whole state of a run, written atomically.
 
-The arrays are named `<part of the state>/<number>`, beside `meta`, a JSON text.
+The arrays are named `<part of the state>/<name>` (`state.py`), beside `meta`, a JSON text.
 The file holds no objects of a framework, so a run may go on under another backend.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import atomic_path
+from nlrn_tf.training.state import State
 
 _NAME = re.compile(r"step-(\d{8})\.npz")
 
@@ -24,7 +25,7 @@ class Checkpoint:
     """The state of a run after `step` steps.
 
     Attributes:
-      state: as in `step.py`, NumPy arrays.
+      state: see `state.py`, NumPy arrays.
       step: steps taken.
       examples: examples consumed, the position in the data; with the seed it is all the
         randomness there is (`data/pipeline.py`).
@@ -34,10 +35,10 @@ class Checkpoint:
       skipped: steps skipped so far for a gradient that was not finite.
       best: highest validation PSNR so far in dB, or None.
       curve: the rows of `curve.csv` so far.
-      config: the settings of the run as a dictionary.
+      config: the settings of the run, see `TrainingConfig.flat`.
     """
 
-    state: dict[str, list]
+    state: State
     step: int = 0
     examples: int = 0
     minutes: float = 0.0
@@ -65,9 +66,9 @@ def save_checkpoint(folder: str | os.PathLike, checkpoint: Checkpoint, keep: int
         if field.name != "state"
     }
     arrays = {
-        f"{part}/{number:03d}": np.asarray(array)
+        f"{part}/{name}": np.asarray(array)
         for part, values in checkpoint.state.items()
-        for number, array in enumerate(values)
+        for name, array in values.items()
     }
     with atomic_path(path) as temporary:
         np.savez(temporary, meta=np.array(json.dumps(meta)), **arrays)
@@ -91,10 +92,11 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
     try:
         with np.load(path) as arrays:
             meta = json.loads(str(arrays["meta"]))
-            names = sorted(name for name in arrays.files if name != "meta")
-            state = {"ema": []}
-            for name in names:
-                state.setdefault(name.split("/")[0], []).append(arrays[name])
+            state = {"ema": {}}
+            for key in arrays.files:
+                part, _, name = key.partition("/")
+                if name:
+                    state.setdefault(part, {})[name] = arrays[key]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise NLRNError(
             f"{path}: damaged checkpoint ({error}); delete it to go on from the one before"

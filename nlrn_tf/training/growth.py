@@ -1,22 +1,24 @@
 """Growing a network by more recurrent states and by more channels.
 
-More states: the convolutions are shared, so a new state needs but its batch norms: those of the
-last state of its kind, with or without the non-local module, are copied with their Adam moments
-and averages. (With untied weights, so are its convolutions.)
+More states: the convolutions are shared, so a new state only needs batch norms. Those of the last
+state of its kind, with or without the non-local module, are copied with their Adam moments and
+averages. (With untied weights, so are its convolutions.)
 
-More channels, without a change of the output but for rounding (Net2Net: Chen, Goodfellow, Shlens,
+More channels, with the same output up to rounding (Net2Net: Chen, Goodfellow, Shlens,
 ICLR 2016, section 2.2): each channel is copied, and what reads it is shared out between the
-copies, at random, so that they learn different things. Adam starts anew.
+copies, at random, so that they learn different things. Adam starts
+from zero.
 """
 
 import numpy as np
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
+from nlrn_tf.training.state import State, variables_of, zeros_like
 
 
-def grow_state(state: dict[str, list], model: NLRN, seed: int = 0) -> dict[str, list]:
-    """The training state (`step.py`) of a smaller network fitted to `model`.
+def grow_state(state: State, model: NLRN, seed: int = 0) -> State:
+    """The training state of a smaller network fitted to `model`.
 
     Args:
       state: of a network with as many states or fewer, and with as many channels or with those of
@@ -28,42 +30,36 @@ def grow_state(state: dict[str, list], model: NLRN, seed: int = 0) -> dict[str, 
       NLRNError: the arrays differ in more than the number of states and channels.
     """
     period = model.config.non_local_every or 1
-    trainable, non_trainable = model.trainable_variables, model.non_trainable_variables
-    filters = np.shape(state["trainable"][-2])[-2]  # that the last convolution reads
+    variables = variables_of(model)
+    filters = np.shape(state["trainable"]["conv_out/kernel"])[-2]
     factor = model.config.filters // filters
     if factor > 1:
-        state = _widened_state(state, trainable, non_trainable, factor, seed)
-    variables = {
-        "trainable": trainable,
-        "non_trainable": non_trainable,
-        "momentum": trainable,
-        "velocity": trainable,
-        "ema": trainable + non_trainable if state["ema"] else [],
-    }
+        state = _widened_state(state, variables["ema"], factor, seed)
     grown = {
-        name: [
-            _repeat_last(np.asarray(array), tuple(variable.shape), period)
-            for array, variable in zip(state[name], variables[name], strict=True)
-        ]
-        for name in variables
+        part: {
+            name: _repeat_last(np.asarray(array), tuple(variables[part][name].shape), period)
+            for name, array in state[part].items()
+        }
+        for part in variables
     }
-    return {**grown, "counters": [np.asarray(counter) for counter in state["counters"]]}
+    return {**grown, "counters": state["counters"]}
 
 
-def _widened_state(state, trainable, non_trainable, factor: int, seed: int) -> dict[str, list]:
-    def widened(arrays, variables):
+def _widened_state(state: State, variables: dict, factor: int, seed: int) -> State:
+    def widened(arrays):
         rng = np.random.default_rng(seed)  # the average is shared out as the weights are
-        return [_widened(a, v, factor, rng) for a, v in zip(arrays, variables, strict=True)]
+        return {
+            name: _widened(array, variables[name], factor, rng) for name, array in arrays.items()
+        }
 
-    weights = widened(state["trainable"], trainable)
-    _, loss_scale, steps_at_scale = state["counters"]
+    weights = widened(state["trainable"])
     return {
         "trainable": weights,
-        "non_trainable": widened(state["non_trainable"], non_trainable),
-        "momentum": [np.zeros_like(array) for array in weights],
-        "velocity": [np.zeros_like(array) for array in weights],
-        "ema": widened(state["ema"], trainable + non_trainable) if state["ema"] else [],
-        "counters": [np.float32(0), loss_scale, steps_at_scale],
+        "non_trainable": widened(state["non_trainable"]),
+        "momentum": zeros_like(weights),
+        "velocity": zeros_like(weights),
+        "ema": widened(state["ema"]),
+        "counters": {**state["counters"], "updates": np.float32(0)},
     }
 
 

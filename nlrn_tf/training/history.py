@@ -12,6 +12,7 @@ from pathlib import Path
 
 import keras
 
+from nlrn_tf import machine
 from nlrn_tf.files import write_text
 
 NAME = "history.json"
@@ -24,7 +25,7 @@ def record_start(workdir: str | os.PathLike, arguments: Sequence[str]) -> None:
         "date": datetime.date.today().isoformat(),
         "command": shlex.join(["python", *arguments]),
         "commit": _commit(),
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "machine": machine.described(),
         "versions": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("keras", backend)},
@@ -47,12 +48,3 @@ def _commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

@@ -1,10 +1,20 @@
-"""What a training run is told."""
+"""The settings of a training run."""
 
 import dataclasses
 import itertools
 
+from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.precision import POLICIES
+from nlrn_tf.settings import (
+    documented,
+    is_count,
+    is_positive,
+    require,
+    require_choices,
+    setting,
+)
+from nlrn_tf.tasks.registry import task_named, task_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +32,17 @@ class Phase:
     end: float
 
 
-# Allowed values of --filters, as a message.
+# What may grow from phase to phase.
+GROWING = ("filters", "embedding_size", "num_states")
+
+# Fields of the network that follow from others of `TrainingConfig`.
+_DERIVED = (*GROWING, "task", "noise_sigma", "scales")
+
+NETWORK_FIELDS = tuple(
+    field.name for field in dataclasses.fields(NLRNConfig) if field.name not in _DERIVED
+)
+
+# Allowed values of filters and embedding_size, as a message.
 WIDER = "the same multiple of the filters and of the embedding size before"
 
 
@@ -38,62 +58,131 @@ def may_widen(before, after) -> bool:
 _PER_PHASE = tuple(field.name for field in dataclasses.fields(Phase) if field.name != "end")
 
 
+@documented
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """All settings of a run but its folders; the flags of `run_train.py` have the same names.
+    """All settings of a run except its folders; the flags of `run_train.py` are made from them.
 
     Lists in `filters`, `embedding_size`, `num_states`, `patch_size` and `batch_size` have one entry
-    for each phase or one for all; `phase_ends` has the progress at which each phase but the last
-    ends.
+    for each phase or one for all. `network` is the network at the end of the training: what it has
+    of these, and its task, follow from the other settings.
+
+    Raises:
+      NLRNError: a value is out of its range.
     """
 
-    task: str = "denoise"
-    noise_sigma: float = 25.0
-    scales: tuple[int, ...] = (2, 3, 4)
-    sources: tuple[str, ...] = ("BSDS500/train", "BSDS500/test")
-    scale_augmentation: tuple[float, ...] = (1.0,)
-    filters: tuple[int, ...] = (128,)
-    embedding_size: tuple[int, ...] = (64,)
-    window_size: int = 45
-    non_local_every: int = 1
-    num_states: tuple[int, ...] = (12,)
-    patch_size: tuple[int, ...] = (45,)
-    batch_size: tuple[int, ...] = (16,)
-    phase_ends: tuple[float, ...] = ()
-    unroll: bool = False
-    accumulate: int = 1
-    steps: int = 500_000
-    max_minutes: float | None = None
-    learning_rate: float = 1e-3
-    lr_schedule: str = "halving"
-    lr_halvings: int = 5
-    clip_norm: float = 0.5
-    ema_decay: float = 0.0
-    precision: str = "float32"
-    max_skipped: int = 20
-    seed: int = 0
-    validation_images: tuple[str, ...] = ()
-    validation_crop: int = 0
-    validation_minutes: float = 10.0
-    validation_steps: int = 0
-    checkpoint_minutes: float = 5.0
-    checkpoint_steps: int = 0
-    keep_checkpoints: int = 3
-    log_seconds: float = 30.0
+    network: NLRNConfig = dataclasses.field(
+        default_factory=NLRNConfig, metadata={"help": "The network at the end of the training."}
+    )
+    task: str = setting("denoise", "What to train for.", choices=task_names)
+    noise_sigma: float = setting(25.0, "Noise level of denoising, in grey levels of 0..255.")
+    scales: tuple[int, ...] = setting(
+        (2, 3, 4), "Factors of super-resolution, mixed in one network."
+    )
+    sources: tuple[str, ...] = setting(
+        ("BSDS500/train", "BSDS500/test"), "Image folders below --data_dir."
+    )
+    scale_augmentation: tuple[float, ...] = setting(
+        (1.0,), "Factors by which training images are shrunk."
+    )
+    filters: tuple[int, ...] = setting(
+        (128,), "Channels of the state; one number for each phase or for all.", may_change=True
+    )
+    embedding_size: tuple[int, ...] = setting(
+        (64,), "Channels of the embeddings theta and phi, likewise.", may_change=True
+    )
+    num_states: tuple[int, ...] = setting((12,), "Recurrent states, likewise.", may_change=True)
+    patch_size: tuple[int, ...] = setting(
+        (45,), "Side of the patches in pixels, likewise.", may_change=True
+    )
+    batch_size: tuple[int, ...] = setting((16,), "Patches in a batch, likewise.", may_change=True)
+    phase_ends: tuple[float, ...] = setting(
+        (), "Progress (0 to 1) at which each phase except the last ends.", may_change=True
+    )
+    accumulate: int = setting(1, "Batches that one step sums the gradient of.", may_change=True)
+    steps: int = setting(500_000, "Steps to train.", may_change=True)
+    max_minutes: float | None = setting(
+        None, "Ends, and completes the schedule, after this many minutes.", may_change=True
+    )
+    learning_rate: float = setting(1e-3, "Of Adam, at the start.", may_change=True)
+    lr_schedule: str = setting(
+        "halving",
+        "How the learning rate falls.",
+        choices=("halving", "cosine"),
+        may_change=True,
+    )
+    lr_halvings: int = setting(
+        5, "Halvings of the learning rate, at equal intervals.", may_change=True
+    )
+    clip_norm: float = setting(
+        0.5, "Global norm at which the gradient is clipped.", may_change=True
+    )
+    ema_decay: float = setting(0.0, "Decay of the average of the weights (0: no average).")
+    precision: str = setting("float32", "Of the products.", choices=POLICIES, may_change=True)
+    max_skipped: int = setting(
+        20, "Stops after this many steps in a row without a finite gradient.", may_change=True
+    )
+    seed: int = setting(0, "Of the weights, crops and noise.")
+    validation_images: tuple[str, ...] = setting(
+        (), "Images held out, such as BSDS500/train/100075."
+    )
+    validation_crop: int = setting(
+        0, "Side of the central part of them that is used, in pixels (0: the whole image)."
+    )
+    validation_minutes: float = setting(10.0, "Minutes between validations.", may_change=True)
+    validation_steps: int = setting(
+        0, "Steps between further validations (0: none).", may_change=True
+    )
+    checkpoint_minutes: float = setting(5.0, "Minutes between checkpoints.", may_change=True)
+    checkpoint_steps: int = setting(
+        0, "Steps between further checkpoints (0: none).", may_change=True
+    )
+    keep_checkpoints: int = setting(3, "Checkpoints to keep.", may_change=True)
+    log_seconds: float = setting(30.0, "Seconds between lines of the log.", may_change=True)
 
     def __post_init__(self):
-        for name in ("steps", "accumulate", "max_skipped", "keep_checkpoints", "lr_halvings"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        self._require("max_minutes", self.max_minutes is None or self.max_minutes > 0, "above 0")
-        self._require("non_local_every", self.non_local_every >= 0, "0 or more")
-        self._require("learning_rate", self.learning_rate > 0, "above 0")
-        self._require("clip_norm", self.clip_norm > 0, "above 0")
-        self._require("ema_decay", 0 <= self.ema_decay < 1, "at least 0 and below 1")
-        self._require("precision", self.precision in POLICIES, f"one of {list(POLICIES)}")
-        self._require("lr_schedule", self.lr_schedule in ("halving", "cosine"), "halving or cosine")
-        self._require("noise_sigma", self.noise_sigma > 0, "above 0")
-        self._require("sources", bool(self.sources), "at least one folder of images")
+        require_choices(self)
+        counts = ("steps", "accumulate", "max_skipped", "keep_checkpoints", "lr_halvings")
+        for name in counts:
+            require(self, name, is_count(getattr(self, name)), "a whole number of at least 1")
+        for name in ("seed", "validation_crop", "validation_steps", "checkpoint_steps"):
+            require(self, name, is_count(getattr(self, name), 0), "a whole number of at least 0")
+        positive = ("learning_rate", "clip_norm", "noise_sigma")
+        positive += ("validation_minutes", "checkpoint_minutes")
+        for name in positive:
+            require(self, name, is_positive(getattr(self, name)), "a number above 0")
+        require(self, "log_seconds", self.log_seconds >= 0, "a number of at least 0")
+        has_limit = self.max_minutes is not None
+        require(self, "max_minutes", not has_limit or is_positive(self.max_minutes), "above 0")
+        require(self, "ema_decay", 0 <= self.ema_decay < 1, "at least 0 and below 1")
+        require(self, "sources", bool(self.sources), "at least one folder of images")
+        factors = self.scale_augmentation
+        shrinks = bool(factors) and all(0.1 <= factor <= 1 for factor in factors)
+        require(self, "scale_augmentation", shrinks, "factors of 0.1 to 1")
+        task_named(self.task).check(self)
         self._check_phases()
+        purpose = task_named(self.task).network(self)
+        sizes = {name: getattr(self, name)[-1] for name in GROWING}
+        network = dataclasses.replace(
+            self.network, **{"noise_sigma": None, "scales": (), **purpose}, **sizes, task=self.task
+        )
+        object.__setattr__(self, "network", network)
+
+    @classmethod
+    def of(cls, **settings) -> "TrainingConfig":
+        """The settings of a run from one list: those of the network are put into `network`."""
+        network = {name: settings.pop(name) for name in NETWORK_FIELDS if name in settings}
+        return cls(network=NLRNConfig(**network), **settings)
+
+    def flat(self) -> dict:
+        """All settings by name, as JSON types; `of` takes them."""
+        values = dataclasses.asdict(self)
+        network = values.pop("network")
+        values |= {name: network[name] for name in NETWORK_FIELDS}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+        }
 
     def phases(self) -> list[Phase]:
         """The phases in order; the last one ends at 1."""
@@ -107,25 +196,26 @@ class TrainingConfig:
     def _check_phases(self):
         ends = (0.0, *self.phase_ends, 1.0)
         increasing = all(a < b for a, b in itertools.pairwise(ends))
-        self._require("phase_ends", increasing, "increasing numbers between 0 and 1")
+        require(self, "phase_ends", increasing, "increasing numbers between 0 and 1")
         for name in _PER_PHASE:
             values = getattr(self, name)
-            self._require(
-                name,
-                len(values) in (1, len(ends) - 1),
-                f"one number, or one for each of the {len(ends) - 1} phases of --phase_ends",
-            )
-            self._require(name, min(values) >= 1, "at least 1")
+            fits = len(values) in (1, len(ends) - 1)
+            allowed = f"one number, or one for each of the {len(ends) - 1} phases of phase_ends"
+            require(self, name, fits, allowed)
+            require(self, name, all(map(is_count, values)), "whole numbers of at least 1")
         grows = list(self.num_states) == sorted(self.num_states)
-        self._require("num_states", grows, "never fewer states than in the phase before")
+        require(self, "num_states", grows, "never fewer states than in the phase before")
         for before, after in itertools.pairwise(self.phases()):
-            self._require("filters", may_widen(before, after), WIDER)
-        self._require(
-            "patch_size",
-            max(self.patch_size) <= self.window_size,
-            f"at most the window size {self.window_size}, as in the paper",
-        )
+            require(self, "filters", may_widen(before, after), WIDER)
+        window = self.network.window_size
+        if max(self.patch_size) > window:
+            raise NLRNError(
+                f"patch_size={self.patch_size!r} is not allowed: give at most the window size "
+                f"{window}, as in the paper"
+            )
 
-    def _require(self, name: str, valid: bool, allowed: str) -> None:
-        if not valid:
-            raise NLRNError(f"--{name}={getattr(self, name)!r} is not allowed: give {allowed}")
+
+def changeable() -> set[str]:
+    """The settings that may change when a run goes on; the others say what is being trained."""
+    fields = (*dataclasses.fields(TrainingConfig), *dataclasses.fields(NLRNConfig))
+    return {field.name for field in fields if field.metadata.get("may_change")}

@@ -8,25 +8,20 @@ import keras
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
-from nlrn_tf.training.checkpoint import Checkpoint
-from nlrn_tf.training.settings import WIDER, Phase, TrainingConfig, may_widen
-from nlrn_tf.training.step import first_state
+from nlrn_tf.training.checkpoint import Checkpoint, latest_checkpoint
+from nlrn_tf.training.settings import (
+    GROWING,
+    WIDER,
+    Phase,
+    TrainingConfig,
+    changeable,
+    may_widen,
+)
+from nlrn_tf.training.state import FIRST_LOSS_SCALE, first_state, is_numbered, named
 from nlrn_tf.weights.loading import load_model
 
-# Settings that may change when a run goes on; the others say what is being trained.
-RESUMABLE = {
-    *("steps", "max_minutes", "learning_rate", "lr_schedule", "lr_halvings", "phase_ends"),
-    *("filters", "embedding_size", "num_states", "patch_size", "batch_size", "accumulate"),
-    *("precision", "unroll"),
-    *("max_skipped", "validation_minutes", "validation_steps", "checkpoint_minutes"),
-    *("checkpoint_steps", "keep_checkpoints", "log_seconds", "clip_norm"),
-}
-
-# What may grow from phase to phase.
-GROWING = ("filters", "embedding_size", "num_states")
-
-# What has no flag: training is that of the paper's network.
-_FIXED_IN_TRAINING = ("correlation_propagation", "similarity", "tied_weights")
+# Fields of the network that the shapes and the meaning of the weights depend on.
+_FIXED_BY_WEIGHTS = ("similarity", "tied_weights", "correlation_propagation", "non_local_every")
 
 
 def fresh_run(config: TrainingConfig, init_weights: str | None) -> Checkpoint:
@@ -42,31 +37,41 @@ def fresh_run(config: TrainingConfig, init_weights: str | None) -> Checkpoint:
     return Checkpoint(first_state(model, config), **sizes)
 
 
+def resumed_run(config: TrainingConfig, workdir: Path) -> Checkpoint | None:
+    """The run in a work folder as it was last saved, None when there is none.
+
+    Raises:
+      NLRNError: it trains something else, or its checkpoint is damaged.
+    """
+    run = latest_checkpoint(workdir / "checkpoints")
+    if run is None:
+        return None
+    _require_same_run(run, config, workdir)
+    if is_numbered(run.state):
+        run.state = named(run.state, NLRN(network_config(config, run)))
+    if config.precision == "float16" and run.config["precision"] != "float16":
+        run.state["counters"]["loss_scale"] = FIRST_LOSS_SCALE
+    return run
+
+
 def network_config(
     config: TrainingConfig, sizes: Phase | Checkpoint, unroll: bool = False
 ) -> NLRNConfig:
     """The network of a phase, or of a run as it is now."""
-    denoise = config.task == "denoise"
-    return NLRNConfig(
-        filters=sizes.filters,
-        embedding_size=sizes.embedding_size,
-        window_size=config.window_size,
-        non_local_every=config.non_local_every,
-        num_states=sizes.num_states,
-        unroll=unroll,
-        task=config.task,
-        noise_sigma=config.noise_sigma if denoise else None,
-        scales=() if denoise else config.scales,
-    )
+    grown = {name: getattr(sizes, name) for name in GROWING}
+    return dataclasses.replace(config.network, **grown, unroll=unroll)
 
 
 def _require_a_start(found: NLRNConfig, trained: NLRNConfig, path: str) -> None:
     """Refuses weights of a network that training cannot make that of its first phase."""
-    for name in _FIXED_IN_TRAINING:
-        if getattr(found, name) != getattr(trained, name):
+    for name in _FIXED_BY_WEIGHTS:
+        wanted, there = getattr(trained, name), getattr(found, name)
+        # The module may look around in other states than before, but not appear.
+        same = bool(wanted) == bool(there) if name == "non_local_every" else wanted == there
+        if not same:
             raise NLRNError(
-                f"{path}: has {name}={getattr(found, name)}, but {getattr(trained, name)} is to be "
-                "trained; give other --init_weights"
+                f"{path}: has {name}={there}, but {wanted} is to be trained; give other "
+                f"init_weights, or {name}={there}"
             )
     _require_width(found, trained, path)
 
@@ -78,21 +83,23 @@ def _require_width(
     if not may_widen(found, wanted):
         raise NLRNError(
             f"{path}: has {found.filters} filters and an embedding size of {found.embedding_size}; "
-            f"give --filters and --embedding_size {WIDER}, not {wanted.filters} and "
+            f"give for filters and embedding_size {WIDER}, not {wanted.filters} and "
             f"{wanted.embedding_size}"
         )
 
 
-def require_same_run(run: Checkpoint, config: TrainingConfig, workdir: Path) -> None:
+def _require_same_run(run: Checkpoint, config: TrainingConfig, workdir: Path) -> None:
     """Refuses to go on with a run that trains something else."""
-    for field in dataclasses.fields(TrainingConfig):
-        if field.name in RESUMABLE or field.name not in run.config:
+    may_change = changeable()
+    for name, now in config.flat().items():
+        # A run of an earlier version does not tell the settings that were added since.
+        if name in may_change or name not in run.config:
             continue
-        now, then = getattr(config, field.name), run.config[field.name]
-        if (list(now) if isinstance(now, tuple) else now) != then:
+        then = run.config[name]
+        if now != then:
             raise NLRNError(
-                f"{workdir}: holds a run with --{field.name}={then}, not {now}; "
-                "give another --workdir or the same flags"
+                f"{workdir}: holds a run with {name}={then}, not {now}; give another workdir or "
+                "the same settings"
             )
     for phase in config.phases():
         if phase.filters > run.filters:

@@ -16,7 +16,6 @@ A work folder holds
 """
 
 import contextlib
-import dataclasses
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -24,18 +23,20 @@ from pathlib import Path
 
 import keras
 
-from nlrn_tf.data.pipeline import CHANNEL_OF, PipelineConfig, make_dataset
+from nlrn_tf.data.pipeline import PipelineConfig, make_dataset
 from nlrn_tf.data.records import ensure_records, reading
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
 from nlrn_tf.precision import POLICIES
-from nlrn_tf.training.checkpoint import latest_checkpoint, save_checkpoint
+from nlrn_tf.tasks.registry import task_named
+from nlrn_tf.training.checkpoint import save_checkpoint
 from nlrn_tf.training.growth import grow_state
 from nlrn_tf.training.journal import Journal
 from nlrn_tf.training.schedule import Clock, learning_rate, phase_at
-from nlrn_tf.training.settings import Phase, TrainingConfig
-from nlrn_tf.training.start import GROWING, fresh_run, network_config, require_same_run
-from nlrn_tf.training.step import FIRST_LOSS_SCALE, TrainingStep
+from nlrn_tf.training.settings import GROWING, Phase, TrainingConfig
+from nlrn_tf.training.start import fresh_run, network_config, resumed_run
+from nlrn_tf.training.state import to_numpy, variables_of, weights
+from nlrn_tf.training.step import TrainingStep
 from nlrn_tf.training.validation import validate, validation_samples
 from nlrn_tf.weights.loading import save_model
 
@@ -73,7 +74,7 @@ def train(
     workdir = Path(workdir)
     records_dir = Path(records_dir or workdir / "records")
     records = ensure_records(
-        records_dir, data_dir, sources=config.sources, channel=CHANNEL_OF[config.task]
+        records_dir, data_dir, sources=config.sources, channel=task_named(config.task).channel
     )
     samples = validation_samples(config, data_dir)
     with _catch_signals() as signals:
@@ -93,11 +94,8 @@ class _Trainer:
         self._records = records
         self._samples = samples
         self._signals = signals
-        found = latest_checkpoint(workdir / "checkpoints")
+        found = resumed_run(config, workdir)
         self._run = found or fresh_run(config, init_weights)
-        require_same_run(self._run, config, workdir)
-        if found and config.precision == "float16" and found.config["precision"] != "float16":
-            self._run.state["counters"][1] = FIRST_LOSS_SCALE
         self._clock = Clock(config, self._run.step, self._run.minutes)
         self.journal = Journal(workdir, config, self._clock, self._run.curve)
         self._saved_at = self._validated_at = self._clock.minutes
@@ -135,7 +133,8 @@ class _Trainer:
         for name in GROWING:
             setattr(self._run, name, max(getattr(phase, name), getattr(self._run, name)))
         model = NLRN(
-            network_config(config, self._run, config.unroll), dtype=POLICIES[config.precision]
+            network_config(config, self._run, config.network.unroll),
+            dtype=POLICIES[config.precision],
         )
         self._run.state = grow_state(self._run.state, model, config.seed)
         self._train_step = TrainingStep(model, config)
@@ -176,7 +175,7 @@ class _Trainer:
             raise NLRNError(
                 f"{self._workdir}: stopped at step {self._clock.step}, the gradient was not finite "
                 f"in {self._in_a_row} steps in a row; go on from the last checkpoint with a lower "
-                "--learning_rate or with --precision=float32"
+                "learning rate or with precision=float32"
             )
         self.journal.step(metrics, rate, self._run.skipped)
 
@@ -196,11 +195,8 @@ class _Trainer:
         """Writes a checkpoint."""
         self._run.step, self._run.minutes = self._clock.step, self._clock.minutes
         self._run.curve = self.journal.curve
-        self._run.config = dataclasses.asdict(self._config)
-        self._run.state = {
-            name: [keras.ops.convert_to_numpy(value) for value in values]
-            for name, values in self._run.state.items()
-        }
+        self._run.config = self._config.flat()
+        self._run.state = to_numpy(self._run.state)
         save_checkpoint(self._workdir / "checkpoints", self._run, self._config.keep_checkpoints)
         self._saved_at = self._clock.minutes
 
@@ -222,19 +218,17 @@ class _Trainer:
     def _current_network(self) -> NLRN:
         """A network with the present weights, or their averages where there are any.
 
-        In the precision of the training, but for float16, in which moving statistics that are not
+        In the precision of the training, except float16, in which moving statistics that are not
         settled yet overflow.
         """
         model_config = network_config(self._config, self._run, unroll=True)
         if self._evaluated is None or self._evaluated.config != model_config:
             precision = "float32" if self._config.precision == "float16" else self._config.precision
             self._evaluated = NLRN(model_config, dtype=POLICIES[precision])
-        model, state = self._evaluated, self._run.state
-        values = state["ema"] or state["trainable"] + state["non_trainable"]
-        variables = model.trainable_variables + model.non_trainable_variables
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(keras.ops.convert_to_numpy(value))
-        return model
+        values = weights(self._run.state)
+        for name, variable in variables_of(self._evaluated)["ema"].items():
+            variable.assign(keras.ops.convert_to_numpy(values[name]))
+        return self._evaluated
 
 
 def _is_due(step: int, every_steps: int, minutes: float, every_minutes: float) -> bool:

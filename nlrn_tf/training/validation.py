@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from nlrn_tf.datasets.benchmarks import denoising_pair, sr_pair
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import IMAGE_SUFFIXES, to_uint8
+from nlrn_tf.imaging.files import IMAGE_SUFFIXES
 from nlrn_tf.imaging.quality import psnr
+from nlrn_tf.imaging.samples import to_uint8
 from nlrn_tf.model import NLRN
-from nlrn_tf.restoration.restorer import predict
+from nlrn_tf.restoration.planes import predict
+from nlrn_tf.tasks.registry import task_named
 from nlrn_tf.training.settings import TrainingConfig
 
 
@@ -28,23 +29,22 @@ class Sample:
 def validation_samples(config: TrainingConfig, data_dir: str | os.PathLike) -> list[Sample]:
     """The images of `config.validation_images`, degraded by the fixed protocols.
 
-    `validation_crop` > 0 keeps the centre of each, of that side. In super-resolution each image
-    appears once for each scale.
+    `validation_crop` > 0 keeps the centre of each, of that side. Where training mixes degradations
+    each image appears once for each (`Task.variants`).
 
     Raises:
       NLRNError: an image is missing or cannot be read.
     """
+    task = task_named(config.task)
+    variants = task.variants(config)
     samples = []
     for index, name in enumerate(config.validation_images):
         path = _find(Path(data_dir), name)
-        if config.task == "denoise":
-            clean, degraded = denoising_pair(path, index, config.noise_sigma)
-            samples.append(_sample(name, clean, degraded, 0, config.validation_crop))
-        else:
-            for scale in config.scales:
-                clean, degraded = sr_pair(path, scale)
-                label = f"{name} x{scale}"
-                samples.append(_sample(label, clean, degraded, scale, config.validation_crop))
+        for degradation in variants:
+            clean, degraded = task.pair(path, index, **degradation)
+            label = name if len(variants) == 1 else f"{name} {task.describe(**degradation)}"
+            border = task.border(**degradation)
+            samples.append(_sample(label, clean, degraded, border, config.validation_crop))
     return samples
 
 
@@ -63,7 +63,7 @@ def _find(data_dir: Path, name: str) -> Path:
         path = data_dir / f"{name}{suffix}"
         if path.is_file():
             return path
-    raise NLRNError(f"--validation_images: no image {data_dir / name} (.png, .jpg, ...)")
+    raise NLRNError(f"validation_images: no image {data_dir / name} (.png, .jpg, ...)")
 
 
 def _sample(name, clean, degraded, border, crop) -> Sample:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nlrn_tf.tasks.denoising import add_gaussian_noise
 from skimage import data
 
 from benchmarks import peer_methods
 from nlrn_tf.config import NLRNConfig
-from nlrn_tf.imaging.files import to_uint8, write_image
+from nlrn_tf.imaging.files import write_image
 from nlrn_tf.imaging.quality import psnr
-from nlrn_tf.imaging.resize import add_gaussian_noise
+from nlrn_tf.imaging.samples import to_uint8
 from nlrn_tf.model import NLRN
 from nlrn_tf.weights.loading import save_model
 

@@ -9,8 +9,8 @@ from nlrn_tf.data import records as records_module
 from nlrn_tf.data.record_manifest import load_records
 from nlrn_tf.data.records import ensure_records, example_reader, read_examples, reading
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import read_image, rgb_to_grey, write_image
-from nlrn_tf.imaging.quality import rgb_to_y
+from nlrn_tf.imaging.colour import rgb_to_grey, rgb_to_y
+from nlrn_tf.imaging.files import read_image, write_image
 
 SOURCES = ["colour", "grey/part"]
 

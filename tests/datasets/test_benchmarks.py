@@ -6,13 +6,14 @@ import pytest
 from nlrn_tf.datasets.benchmarks import (
     BENCHMARKS,
     benchmark_images,
-    denoising_pair,
     paper_figures,
-    sr_pair,
 )
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import rgb_to_grey, to_uint8, write_image
-from nlrn_tf.imaging.quality import psnr, rgb_to_y, ssim
+from nlrn_tf.imaging.files import write_image
+from nlrn_tf.imaging.quality import psnr, ssim
+from nlrn_tf.imaging.samples import to_uint8
+from nlrn_tf.tasks.denoising import Denoising
+from nlrn_tf.tasks.super_resolution import SuperResolution
 
 
 def colour(height, width, seed=0):
@@ -38,7 +39,7 @@ def mean_score(metric, pairs, border=0):
 )
 def test_noisy_figures_of_the_protocol(data_dir, name, sigma, expected):
     paths = benchmark_images(name, data_dir)
-    pairs = (denoising_pair(path, index, sigma) for index, path in enumerate(paths))
+    pairs = (Denoising().pair(path, index, noise_sigma=sigma) for index, path in enumerate(paths))
     assert round(mean_score(psnr, pairs), 2) == expected
 
 
@@ -48,7 +49,9 @@ def test_noisy_figures_of_the_protocol(data_dir, name, sigma, expected):
     [(2, 33.66, 0.9299), (3, 30.39, 0.8682), (4, 28.42, 0.8104)],
 )
 def test_bicubic_figures_of_set5(data_dir, scale, decibel, similarity):
-    pairs = [sr_pair(path, scale) for path in benchmark_images("Set5", data_dir)]
+    pairs = [
+        SuperResolution().pair(path, 0, scale=scale) for path in benchmark_images("Set5", data_dir)
+    ]
     assert round(mean_score(psnr, pairs, scale), 2) == decibel
     assert round(mean_score(ssim, pairs, scale), 4) == similarity
 
@@ -68,7 +71,9 @@ def test_bicubic_figures_of_set5(data_dir, scale, decibel, similarity):
     ],
 )
 def test_bicubic_figures_of_the_other_sets(data_dir, name, scale, decibel):
-    pairs = (sr_pair(path, scale) for path in benchmark_images(name, data_dir))
+    pairs = (
+        SuperResolution().pair(path, 0, scale=scale) for path in benchmark_images(name, data_dir)
+    )
     assert mean_score(psnr, pairs, scale) == pytest.approx(decibel, abs=0.01)
 
 
@@ -84,8 +89,8 @@ def test_every_format_is_read(tmp_path, suffix):
     for index in range(5):
         write_image(tmp_path / "Set5" / f"{index}{suffix}", colour(8, 9, index))
     paths = benchmark_images("Set5", tmp_path)
-    clean, noisy = denoising_pair(paths[0], 0, 25)
-    truth, bicubic = sr_pair(paths[0], 2)
+    clean, noisy = Denoising().pair(paths[0], 0, noise_sigma=25)
+    truth, bicubic = SuperResolution().pair(paths[0], 0, scale=2)
     assert clean.shape == noisy.shape == (8, 9)
     assert truth.shape == bicubic.shape == (8, 8)
 
@@ -110,33 +115,6 @@ def test_another_number_of_images_is_refused_unless_asked_for(tmp_path, count):
 def test_an_unknown_set_is_refused(tmp_path):
     with pytest.raises(NLRNError, match="Set12"):
         benchmark_images("Set13", tmp_path)
-
-
-def test_denoising_pair_is_grey_with_noise_of_its_index(tmp_path):
-    image = colour(6, 7)
-    write_image(tmp_path / "image.png", image)
-    clean, noisy = denoising_pair(tmp_path / "image.png", 3, 50)
-    np.testing.assert_array_equal(clean, rgb_to_grey(image))
-    noise = np.random.default_rng(3).normal(0, 50 / 255, (6, 7))
-    np.testing.assert_allclose(noisy, clean / 255 + noise, atol=1e-6)
-    assert noisy.dtype == np.float32
-
-
-def test_sr_pair_crops_first_and_does_not_round_in_between(tmp_path):
-    image = colour(13, 20)
-    write_image(tmp_path / "image.png", image)
-    truth, bicubic = sr_pair(tmp_path / "image.png", 3)
-    np.testing.assert_array_equal(truth, rgb_to_y(image)[:12, :18])
-    assert bicubic.dtype == np.float32
-    assert bicubic.shape == (12, 18)
-    grid = bicubic * 255
-    assert np.abs(grid - np.rint(grid)).mean() > 0.1
-
-
-def test_sr_pair_refuses_images_below_the_scale(tmp_path):
-    write_image(tmp_path / "tiny.png", colour(2, 9))
-    with pytest.raises(NLRNError, match=r"tiny\.png"):
-        sr_pair(tmp_path / "tiny.png", 3)
 
 
 def test_figures_of_the_paper():

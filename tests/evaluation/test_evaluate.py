@@ -12,9 +12,9 @@ from rich.console import Console
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.evaluate import check_purpose, evaluate
-from nlrn_tf.evaluation.report import comparison
 from nlrn_tf.evaluation.settings import EvaluationSettings
 from nlrn_tf.imaging.files import read_image, write_image
+from nlrn_tf.imaging.montage import comparison
 from nlrn_tf.imaging.quality import psnr
 
 SCRIPT = Path(__file__).parents[2] / "run_eval.py"
@@ -228,7 +228,7 @@ def test_weights_are_not_scored_on_their_training_images():
 
 
 def test_weights_that_are_not_packaged_say_what_to_do(set5):
-    with pytest.raises(NLRNError, match=r"denoise_s33.*run_train\.py.*--method=identity"):
+    with pytest.raises(NLRNError, match=r"denoise_s33.*run_train\.py.*method=identity"):
         evaluate(EvaluationSettings("Set5", noise_sigma=33), data_dir=set5)
     with pytest.raises(NLRNError, match=r"nowhere\.keras"):
         evaluate(EvaluationSettings("Set5", noise_sigma=25, weights="nowhere.keras"), data_dir=set5)

@@ -9,15 +9,17 @@ import pytest
 from rich.console import Console
 
 from nlrn_tf.config import NLRNConfig
-from nlrn_tf.datasets.benchmarks import sr_pair
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.evaluate import evaluate, evaluate_all
 from nlrn_tf.evaluation.scores import read_results
 from nlrn_tf.evaluation.settings import EvaluationSettings, settings_for
-from nlrn_tf.imaging.files import to_uint8, unit_range, write_image
-from nlrn_tf.imaging.quality import psnr, rgb_to_y
+from nlrn_tf.imaging.colour import rgb_to_y
+from nlrn_tf.imaging.files import write_image
+from nlrn_tf.imaging.quality import psnr
 from nlrn_tf.imaging.resize import imresize
+from nlrn_tf.imaging.samples import to_uint8, unit_range
 from nlrn_tf.model import NLRN
+from nlrn_tf.tasks.super_resolution import SuperResolution
 from nlrn_tf.weights.loading import save_model
 
 
@@ -125,7 +127,7 @@ def test_other_settings_are_told_apart(set5, change, message):
     with pytest.raises(NLRNError) as error:
         evaluate(EvaluationSettings(**{**settings, **change}), **options)
     assert message in str(error.value)
-    assert "another --json" in str(error.value)
+    assert "another file" in str(error.value)
     assert path.read_bytes() == content
 
 
@@ -278,8 +280,8 @@ def test_the_command_names_what_is_not_the_default(settings):
 
 def test_quantized_low_resolution_is_what_matlab_makes_of_8_bits(set5):
     path = set5 / "Set5" / "3.png"
-    truth, plain = sr_pair(path, 3)
-    same, rounded = sr_pair(path, 3, quantize_lr=True)
+    truth, plain = SuperResolution().pair(path, 0, scale=3)
+    same, rounded = SuperResolution().pair(path, 0, scale=3, quantize_lr=True)
     np.testing.assert_array_equal(truth, same)
     low_resolution = imresize(truth, 1 / 3)  # uint8: bit by bit MATLAB's, see test_degradations
     np.testing.assert_array_equal(rounded, imresize(unit_range(low_resolution), 3))
@@ -303,6 +305,8 @@ def test_quantized_low_resolution_agrees_with_the_published_files(data_dir):
     for name, index in (("baby", 1), ("butterfly", 3)):
         folder = data_dir / "matlab_bicubic" / "Set5" / "x4"
         published = rgb_to_y(read_image(folder / f"img_00{index}_LR.png"))
-        _, ours = sr_pair(data_dir / "Set5" / f"{name}_GT.png", 4, quantize_lr=True)
+        _, ours = SuperResolution().pair(
+            data_dir / "Set5" / f"{name}_GT.png", 0, scale=4, quantize_lr=True
+        )
         theirs = imresize(unit_range(published), 4)
         assert psnr(to_uint8(theirs), to_uint8(ours), border=8) > 45

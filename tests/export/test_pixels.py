@@ -12,7 +12,8 @@ from PIL import Image
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.export.pixels import decode_image, encode_png
-from nlrn_tf.imaging.files import IMAGE_SUFFIXES, find_images, read_image, unit_range
+from nlrn_tf.imaging.files import IMAGE_SUFFIXES, find_images, read_image
+from nlrn_tf.imaging.samples import unit_range
 from tests.support.export import from_file, photograph, to_file
 
 JPEG_QUALITY, JPEG_PROGRESSIVE, JPEG_RESTARTS, JPEG_SAMPLING = 1, 2, 4, 7  # cv2.IMWRITE_JPEG_...

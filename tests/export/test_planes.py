@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nlrn_tf.export import planes
 from nlrn_tf.restoration import tiling
-from nlrn_tf.restoration.restorer import predict
+from nlrn_tf.restoration.planes import predict
 
 SIDES = st.integers(1, 3000)
 

@@ -181,7 +181,7 @@ def test_an_existing_version_is_never_written_over(denoiser):
     run = _run_export(f"--export_dir={folder}", "--version=1")
     assert run.returncode == 1
     assert run.stderr == (
-        f"run_export.py: {folder}/1: exists already; choose another --version, or leave it out "
+        f"run_export.py: {folder}/1: exists already; choose another version, or leave it out "
         "for the next one\n"
     )
 

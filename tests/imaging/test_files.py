@@ -5,16 +5,9 @@ import numpy as np
 import pytest
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import (
-    IMAGE_SUFFIXES,
-    find_images,
-    quantized,
-    read_image,
-    rgb_to_grey,
-    to_uint8,
-    unit_range,
-    write_image,
-)
+from nlrn_tf.imaging.colour import rgb_to_grey
+from nlrn_tf.imaging.files import IMAGE_SUFFIXES, find_images, read_image, write_image
+from nlrn_tf.imaging.samples import quantized, to_uint8, unit_range
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".webp"])

@@ -7,7 +7,8 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import structural_similarity
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.quality import psnr, rgb_to_y, rgb_to_ycbcr, ssim, ycbcr_to_rgb
+from nlrn_tf.imaging.colour import rgb_to_y, rgb_to_ycbcr, ycbcr_to_rgb
+from nlrn_tf.imaging.quality import psnr, ssim
 
 
 def noisy_pair(shape, seed=0):

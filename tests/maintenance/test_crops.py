@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from maintenance.crops import Crop, compare_crops
-from nlrn_tf.datasets.benchmarks import denoising_pair, sr_pair
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.settings import EvaluationSettings
-from nlrn_tf.imaging.files import read_image, to_uint8, write_image
+from nlrn_tf.imaging.files import read_image, write_image
+from nlrn_tf.imaging.samples import to_uint8
+from nlrn_tf.tasks.denoising import Denoising
+from nlrn_tf.tasks.super_resolution import SuperResolution
 
 SCRIPT = Path(__file__).resolve().parents[2] / "maintenance" / "compare_crops.py"
 STRIP = 30  # pixels of a caption
@@ -47,7 +49,7 @@ def test_the_panels_are_the_pixels_that_are_scored(set5):
     assert picture.shape == (2 * (STRIP + side) + GAP, 3 * side + 2 * GAP)
     for row, crop in enumerate(crops):
         path = set5 / "Set5" / f"{crop.image}.png"
-        clean, noisy = denoising_pair(path, int(crop.image), 25)
+        clean, noisy = Denoising().pair(path, int(crop.image), noise_sigma=25)
         images = [to_uint8(noisy), to_uint8(1 - noisy), clean]
         found = panels(picture, row * (STRIP + side + GAP), side)
         for panel, image in zip(found, images, strict=True):
@@ -58,7 +60,7 @@ def test_super_resolution_shows_y(set5):
     settings = EvaluationSettings("Set5", scale=2)
     crop = Crop("0", 4, 4, 50)
     compare_crops(settings, [crop], set5 / "x.png", data_dir=set5, model=negative)
-    truth, bicubic = sr_pair(set5 / "Set5" / "0.png", 2)
+    truth, bicubic = SuperResolution().pair(set5 / "Set5" / "0.png", 0, scale=2)
     picture = read_image(set5 / "x.png")
     for panel, image in zip(panels(picture, 0, 250), [bicubic, 1 - bicubic, truth], strict=True):
         np.testing.assert_array_equal(panel, enlarged(to_uint8(image), 4, 4, 50, 5))

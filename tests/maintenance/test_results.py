@@ -126,7 +126,7 @@ def test_the_commands_give_these_scores(manifest, tmp_path):
     assert len(commands) == 6  # the three scales share one
     arguments = [shlex.split(command)[2:] for command in commands]
     calls = script_calls(
-        tmp_path, "run_eval", "nlrn_tf.evaluation.evaluate.evaluate_all", arguments
+        tmp_path, "evaluate", "nlrn_tf.evaluation.evaluate.evaluate_all", arguments
     )
     settings = []
     for code, ((all_settings,), _) in calls:

@@ -6,10 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import read_image, read_photo, write_image
-from nlrn_tf.restoration.files import restore_files
+from nlrn_tf.model import NLRN
+from nlrn_tf.restoration import files
+from nlrn_tf.restoration.choice import check_task
 from nlrn_tf.restoration.plan import plan
+from nlrn_tf.restoration.settings import RestorationSettings
+from nlrn_tf.weights.loading import save_model
+from tests.support.restoration import restore_files
 
 
 def negative(images):
@@ -81,19 +87,27 @@ def identity_for(**config):
 
 def test_super_resolution(tmp_path, photos):
     model = identity_for(task="sr", scales=(2, 3))
-    restore_files(model, [photos / "grey.png"], tmp_path / "x.png", task="sr", scale=3)
+    restore_files(model, [photos / "grey.png"], tmp_path / "x.png", scale=3)
     assert read_image(tmp_path / "x.png").shape == (60, 90)
     with pytest.raises(NLRNError, match="task"):
-        restore_files(model, [photos], tmp_path / "out", task="denoise")
+        check_task(model, "denoise")
     with pytest.raises(NLRNError, match="scale"):
         restore_files(model, [photos], tmp_path / "out", scale=5)
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture
+def of_unknown_task(tmp_path):
+    tiny = NLRNConfig(filters=4, embedding_size=2, num_states=1, window_size=5)
+    save_model(NLRN(tiny), tmp_path / "unknown.keras")
+    return str(tmp_path / "unknown.keras")
+
+
 @pytest.mark.parametrize(("task", "scale"), [("sr", None), ("denoise", 2)])
-def test_task_and_scale_that_contradict_each_other(tmp_path, photos, task, scale):
+def test_task_and_scale_that_contradict_each_other(tmp_path, photos, of_unknown_task, task, scale):
+    settings = RestorationSettings(weights=of_unknown_task, task=task, scale=scale)
     with pytest.raises(NLRNError, match="scale"):
-        restore_files(negative, [photos], tmp_path / "out", task=task, scale=scale)
+        files.restore_files(settings, [photos], tmp_path / "out")
 
 
 @pytest.mark.parametrize(("scale", "shape"), [(1.5, (30, 45)), (2.25, (45, 68))])
@@ -280,8 +294,9 @@ def test_wrong_paths_are_reported_before_work(
 
 
 def test_wrong_paths_are_reported_before_weights_are_loaded(tmp_path):
+    settings = RestorationSettings(weights="no such weights")
     with pytest.raises(NLRNError, match="no such file or folder"):
-        restore_files("no such weights", [tmp_path / "missing.png"], tmp_path / "x.png")
+        files.restore_files(settings, [tmp_path / "missing.png"], tmp_path / "x.png")
 
 
 def test_image_in_the_place_of_a_folder(tmp_path, photos):

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 import nlrn_tf
-from nlrn_tf.datasets.benchmarks import benchmark_images, denoising_pair
+from nlrn_tf.datasets.benchmarks import benchmark_images
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import read_image, to_uint8, write_image
+from nlrn_tf.imaging.files import read_image, write_image
+from nlrn_tf.imaging.samples import to_uint8
 from nlrn_tf.restoration.files import restore_files
 from nlrn_tf.restoration.noise_level import denoiser_levels, estimate_noise_sigma, nearest_denoiser
+from nlrn_tf.restoration.settings import RestorationSettings
+from nlrn_tf.tasks.denoising import Denoising
 from nlrn_tf.weights import manifest
 from nlrn_tf.weights.loading import save_model
 
@@ -107,7 +110,7 @@ def test_estimates_on_benchmarks(data_dir, name, sigma, mean, agreeing):
     """Their mean, and how many are nearest to the true one of the levels 15, 25 and 50."""
     estimates = []
     for index, path in enumerate(benchmark_images(name, data_dir)):
-        _, image = denoising_pair(path, index, sigma)
+        _, image = Denoising().pair(path, index, noise_sigma=sigma)
         estimates.append(estimate_noise_sigma(to_uint8(image)))
     assert np.mean(estimates) == pytest.approx(mean, abs=0.06)
     nearest = [min((15, 25, 50), key=lambda level, x=x: abs(level - x)) for x in estimates]
@@ -118,8 +121,8 @@ def test_a_level_chooses_the_model_for_all_images(package, tmp_path):
     write_image(tmp_path / "in" / "a.png", to_uint8(noisy(15)))
     write_image(tmp_path / "in" / "b.png", to_uint8(noisy(50)))
     said = []
-    options = {"noise_sigma": 40.0, "precision": "float32", "say": said.append}
-    restore_files(None, [tmp_path / "in"], tmp_path / "out", **options)
+    settings = RestorationSettings(noise_sigma=40.0, precision="float32")
+    restore_files(settings, [tmp_path / "in"], tmp_path / "out", say=said.append)
     assert said == ["noise level 40: denoise_s50, for 50, is the nearest packaged network"]
     for name in ("a.png", "b.png"):
         expected = nlrn_tf.restore(
@@ -139,7 +142,8 @@ def test_each_image_gets_the_model_for_its_noise(package, tmp_path, monkeypatch)
         "load_model",
         lambda name, **options: loaded.append(name) or real(name, **options),
     )
-    restore_files(None, [tmp_path / "in"], tmp_path / "out", noise_sigma="auto", say=said.append)
+    settings = RestorationSettings(noise_sigma="auto")
+    restore_files(settings, [tmp_path / "in"], tmp_path / "out", say=said.append)
     assert loaded == ["denoise_s15", "denoise_s50"]  # each once
     assert len(said) == 3
     for line, (name, sigma) in zip(said, levels.items(), strict=True):
@@ -150,14 +154,13 @@ def test_each_image_gets_the_model_for_its_noise(package, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "message"),
+    ("options", "message"),
     [
-        (None, {}, "either"),
-        ("sr", {"noise_sigma": 25}, "either"),
-        (None, {"noise_sigma": 25, "scale": 2}, "no scale"),
-        (None, {"noise_sigma": "auto", "task": "sr"}, "no task sr"),
+        ({"weights": "sr"}, "leave out weights=sr"),
+        ({"scale": 2.0}, "leave out scale"),
+        ({"noise_sigma": "auto", "task": "sr"}, "leave out task=sr"),
     ],
 )
-def test_contradictions_are_refused(tmp_path, model, options, message):
+def test_contradictions_are_refused(options, message):
     with pytest.raises(NLRNError, match=message):
-        restore_files(model, [tmp_path], tmp_path / "out", **options)
+        RestorationSettings(**{"noise_sigma": 25, **options})

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
-from nlrn_tf.restoration.restorer import predict, predict_patches, restore, self_ensemble
+from nlrn_tf.restoration.planes import predict, predict_patches, self_ensemble
+from nlrn_tf.restoration.restorer import restore
 from tests.support.restoration import (
     blur,
     colour_photo,

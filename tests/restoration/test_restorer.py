@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.quality import rgb_to_y
+from nlrn_tf.imaging.colour import rgb_to_y
 from nlrn_tf.imaging.resize import imresize
-from nlrn_tf.restoration.restorer import restore, self_ensemble
+from nlrn_tf.restoration.planes import self_ensemble
+from nlrn_tf.restoration.restorer import restore
 from tests.support.restoration import (
     blur,
     colour_photo,

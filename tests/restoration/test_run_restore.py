@@ -11,6 +11,7 @@ from nlrn_tf.config import NLRNConfig
 from nlrn_tf.imaging.files import read_image, write_image
 from nlrn_tf.model import NLRN
 from nlrn_tf.restoration.restorer import restore
+from nlrn_tf.restoration.settings import OutputSettings, RestorationSettings
 from nlrn_tf.weights.loading import load_model, save_model
 from tests.support.script_calls import script_calls
 
@@ -64,19 +65,27 @@ def test_file(tmp_path, weights):
 
 def test_what_the_flags_ask_for(tmp_path):
     cases = [
-        ([], "denoise_s25", {"noise_sigma": None, "scale": None}),
-        (["--noise_sigma=24"], None, {"noise_sigma": 24.0}),
-        (["--noise_sigma=auto", "--task=denoise"], None, {"noise_sigma": "auto"}),
-        (["--task=sr", "--scale=2.5"], "sr", {"task": "sr", "scale": 2.5}),
-        (["--weights=mine.keras"], "mine.keras", {"noise_sigma": None, "task": None}),
+        ([], RestorationSettings()),
+        (["--noise_sigma=24"], RestorationSettings(noise_sigma=24.0)),
+        (
+            ["--noise_sigma=auto", "--task=denoise"],
+            RestorationSettings(noise_sigma="auto", task="denoise"),
+        ),
+        (["--task=sr", "--scale=2.5"], RestorationSettings(task="sr", scale=2.5)),
+        (["--weights=mine.keras"], RestorationSettings(weights="mine.keras")),
     ]
-    commands = [["in.png", "-o", "out.png", *arguments] for arguments, _, _ in cases]
+    commands = [["in.png", "-o", "out.png", *arguments] for arguments, _ in cases]
     function = "nlrn_tf.restoration.files.restore_files"
-    found = script_calls(tmp_path, "run_restore", function, commands, takes_arguments=True)
-    for (_, model, options), (code, (positional, named)) in zip(cases, found, strict=True):
+    found = script_calls(tmp_path, "restore", function, commands, takes_arguments=True)
+    for (_, settings), (code, (positional, _)) in zip(cases, found, strict=True):
         assert code == 0
-        assert positional == (model, ["in.png"], "out.png")
-        assert {key: named[key] for key in options} == options
+        assert positional == (settings, ["in.png"], "out.png", OutputSettings())
+
+
+def test_the_default_weights():
+    assert RestorationSettings().network == "denoise_s25"
+    assert RestorationSettings(task="sr").network == "sr"
+    assert RestorationSettings(task="denoise", weights="mine.keras").network == "mine.keras"
 
 
 def test_folder_with_a_damaged_image(tmp_path, weights):
@@ -114,15 +123,31 @@ def test_weights_of_another_task(tmp_path, weights):
         (["-o", "x.png"], 1, "no input"),
         (["missing.png"], 2, "--output"),
         (["missing.png", "-o", "x.png", "--scale=1"], 2, "scale"),
-        (["missing.png", "-o", "x.png", "--noise_sigma=loud"], 2, "--noise_sigma=loud: must be"),
-        (["missing.png", "-o", "x.png", "--noise_sigma=-1"], 2, "--noise_sigma=-1: must be"),
-        (["missing.png", "-o", "x.png", "--noise_sigma=nan"], 2, "--noise_sigma=nan: must be"),
-        (["x.png", "-o", "y.png", "--noise_sigma=9", "--weights=w"], 2, "leave out --weights"),
+        (
+            ["missing.png", "-o", "x.png", "--noise_sigma=loud"],
+            2,
+            "--noise_sigma=loud is not",
+        ),
+        (
+            ["missing.png", "-o", "x.png", "--noise_sigma=-1"],
+            2,
+            "--noise_sigma=-1 is not",
+        ),
+        (
+            ["missing.png", "-o", "x.png", "--noise_sigma=nan"],
+            2,
+            "--noise_sigma=nan is not",
+        ),
+        (["x.png", "-o", "y.png", "--noise_sigma=9", "--weights=w"], 2, "leave out --weights=w"),
         (["x.png", "-o", "y.png", "--noise_sigma=9", "--task=sr"], 2, "leave out --task=sr"),
-        (["x.png", "-o", "y.png", "--noise_sigma=auto", "--scale=2"], 2, "leave out --scale"),
+        (["x.png", "-o", "y.png", "--noise_sigma=auto", "--scale=2"], 2, "leave out --scale=2.0"),
         (["missing.png", "-o", "x.png", "--tile_size=big"], 2, "tile_size"),
         (["missing.png", "-o", "x.png", "--task=inpaint"], 2, "task"),
-        (["missing.png", "-o", "x.png", "--overwrite", "--skip_existing"], 2, "skip_existing"),
+        (
+            ["missing.png", "-o", "x.png", "--overwrite", "--skip_existing"],
+            2,
+            "and --skip_existing=True",
+        ),
         (["missing.png", "-o", "x.png", "--nonsense"], 2, "nonsense"),
     ],
 )

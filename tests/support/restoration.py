@@ -4,7 +4,10 @@ import cv2
 import numpy as np
 from skimage import data
 
-from nlrn_tf.restoration.restorer import predict
+from nlrn_tf.restoration import files
+from nlrn_tf.restoration.planes import predict
+from nlrn_tf.restoration.restorer import Restorer
+from nlrn_tf.restoration.settings import OutputSettings
 
 
 def identity(images):
@@ -33,3 +36,8 @@ def noise(*shape):
 
 def colour_photo():
     return data.astronaut()[40:100, 180:250]
+
+
+def restore_files(model, inputs, output, *, scale=None, **outputs):
+    """`files.restore_files` with one model for all images."""
+    return files.restore_files(Restorer(model, scale), inputs, output, OutputSettings(**outputs))

@@ -13,7 +13,6 @@ ROOT = Path(__file__).resolve().parents[2]
 _PROGRAM = """
 import importlib, pickle, sys, types
 from absl.testing import flagsaver
-import nlrn_tf
 from nlrn_tf import cli
 
 path = sys.argv[1]
@@ -21,9 +20,11 @@ with open(path, "rb") as file:
     script, module, function, takes_arguments, commands = pickle.load(file)
 stub = types.ModuleType(module)
 sys.modules[module] = stub
-setattr(nlrn_tf, module.rpartition(".")[2], stub)
+parent, _, last = module.rpartition(".")
+setattr(importlib.import_module(parent), last, stub)
 cli.start_tensorflow = lambda: None
-script = importlib.import_module(script)
+script = importlib.import_module(f"nlrn_tf.commands.{script}")
+script.define_flags()
 found = []
 for command in commands:
     calls = []
@@ -50,7 +51,7 @@ def script_calls(folder, script, function, commands, takes_arguments=False):
 
     Args:
       folder: for a temporary file.
-      script: name of its module, such as "run_eval".
+      script: name of its module in nlrn_tf/commands, such as "evaluate".
       function: with its module, such as "nlrn_tf.evaluation.evaluate.evaluate_all".
       commands: lists of arguments.
       takes_arguments: see `nlrn_tf.cli.run`.

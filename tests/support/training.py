@@ -6,7 +6,7 @@ import numpy as np
 import nlrn_tf
 from nlrn_tf.training.settings import TrainingConfig
 
-SMALL = TrainingConfig(
+SMALL = TrainingConfig.of(
     sources=("photos",),
     filters=(6,),
     embedding_size=(3,),
@@ -29,8 +29,8 @@ def new_model(config, num_states=2, dtype="float32"):
             config.filters[-1],
             config.embedding_size[-1],
             num_states,
-            config.window_size,
-            non_local_every=config.non_local_every,
+            config.network.window_size,
+            non_local_every=config.network.non_local_every,
         ),
         dtype=dtype,
     )
@@ -42,4 +42,4 @@ def new_batch(rng, count=4, size=9):
 
 
 def arrays(state):
-    return [np.asarray(value) for name in sorted(state) for value in state[name]]
+    return [np.asarray(state[part][name]) for part in sorted(state) for name in sorted(state[part])]

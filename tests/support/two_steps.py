@@ -10,7 +10,8 @@ import numpy as np
 
 import nlrn_tf
 from nlrn_tf.training.settings import TrainingConfig
-from nlrn_tf.training.step import TrainingStep, first_state
+from nlrn_tf.training.state import first_state
+from nlrn_tf.training.step import TrainingStep
 
 folder = Path(sys.argv[1])
 data = np.load(folder / "data.npz")
@@ -23,7 +24,7 @@ for unroll in (False, True):
         state, metrics = step(state, [(data["degraded"], data["clean"])], 1e-3)
     results |= {f"{unroll} {name}": np.asarray(value) for name, value in metrics.items()}
     for part in ("trainable", "non_trainable", "momentum"):
-        for number, value in enumerate(state[part]):
-            results[f"{unroll} {part} {number}"] = np.asarray(value)
+        for name, value in state[part].items():
+            results[f"{unroll} {part} {name}"] = np.asarray(value)
     results[f"{unroll} output"] = np.asarray(model(data["image"]))
 np.savez(folder / sys.argv[2], **results)

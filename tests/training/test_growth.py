@@ -11,7 +11,7 @@ from nlrn_tf.errors import NLRNError
 from nlrn_tf.training.checkpoint import latest_checkpoint
 from nlrn_tf.training.growth import grow_state
 from nlrn_tf.training.settings import TrainingConfig
-from nlrn_tf.training.step import first_state
+from nlrn_tf.training.state import first_state, name_of
 from nlrn_tf.training.trainer import train
 from nlrn_tf.weights.loading import save_model
 from tests.support.training import SMALL, new_model
@@ -40,9 +40,8 @@ def widened(narrow, factor):
     """A wider network with the weights of the narrow one, and its training state."""
     wide = new_model(wider(factor), num_states=3)
     state = grow_state(first_state(narrow, AVERAGED), wide)
-    variables = wide.trainable_variables + wide.non_trainable_variables
-    for variable, array in zip(variables, state["trainable"] + state["non_trainable"], strict=True):
-        variable.assign(array)
+    for variable in wide.variables:
+        variable.assign((state["trainable"] | state["non_trainable"])[name_of(variable)])
     return wide, state
 
 
@@ -59,15 +58,16 @@ def test_the_output_is_the_same(rng, narrow, factor, training, size):
 
 def test_the_average_is_widened_alike_and_adam_starts_anew(narrow):
     before = first_state(narrow, AVERAGED)
-    before["momentum"] = [array + 1 for array in before["momentum"]]
-    before["counters"][0] += 100
+    before["momentum"] = {name: array + 1 for name, array in before["momentum"].items()}
+    before["counters"]["updates"] += 100
     state = grow_state(before, new_model(wider(2), num_states=3))
-    for weight, average in zip(
-        state["trainable"] + state["non_trainable"], state["ema"], strict=True
-    ):
-        np.testing.assert_array_equal(weight, average)
-    assert not any(np.any(array) for array in state["momentum"] + state["velocity"])
-    assert state["counters"][0] == 0
+    weights = state["trainable"] | state["non_trainable"]
+    assert set(weights) == set(state["ema"])
+    for name, weight in weights.items():
+        np.testing.assert_array_equal(weight, state["ema"][name])
+    for part in ("momentum", "velocity"):
+        assert not any(np.any(array) for array in state[part].values())
+    assert state["counters"]["updates"] == 0
 
 
 def test_the_copies_learn_different_things(rng, narrow):
@@ -114,19 +114,19 @@ def test_a_run_that_starts_from_a_narrower_network_and_widens_it_twice(photos, t
     assert latest_checkpoint(tmp_path / "run" / "checkpoints").filters == 12
     train(config, **options)
     again = latest_checkpoint(tmp_path / "run" / "checkpoints")
-    for one, other in zip(after.state["trainable"], again.state["trainable"], strict=True):
-        np.testing.assert_array_equal(one, other)
+    for name, array in after.state["trainable"].items():
+        np.testing.assert_array_equal(array, again.state["trainable"][name])
 
 
 @pytest.mark.parametrize("size", [(9, 6), (12, 3), (13, 6), (4, 2)])
 def test_other_widths_are_refused(photos, tmp_path, size):
     filters, embedding_size = size
-    with pytest.raises(NLRNError, match=r"--filters=.* give the same multiple"):
+    with pytest.raises(NLRNError, match=r"filters=.* give the same multiple"):
         TrainingConfig(filters=(6, filters), embedding_size=(3, embedding_size), phase_ends=(0.5,))
     config = dataclasses.replace(SMALL, filters=(filters,), embedding_size=(embedding_size,))
     save_model(new_model(SMALL), tmp_path / "narrow.keras")
     options = {"workdir": tmp_path / "run", "data_dir": photos}
-    with pytest.raises(NLRNError, match=r"narrow\.keras: has 6 filters .* give --filters"):
+    with pytest.raises(NLRNError, match=r"narrow\.keras: has 6 filters .* give for filters"):
         train(config, init_weights=str(tmp_path / "narrow.keras"), **options)
 
 

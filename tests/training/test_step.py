@@ -11,7 +11,8 @@ from nlrn_tf.training.checkpoint import Checkpoint, latest_checkpoint, save_chec
 from nlrn_tf.training.growth import grow_state
 from nlrn_tf.training.schedule import Clock, learning_rate, phase_at
 from nlrn_tf.training.settings import TrainingConfig
-from nlrn_tf.training.step import TrainingStep, first_state
+from nlrn_tf.training.state import first_state, name_of
+from nlrn_tf.training.step import TrainingStep
 from tests.support.training import SMALL, arrays, new_batch, new_model
 
 
@@ -23,7 +24,8 @@ class TestStep:
         batch = new_batch(rng)
         after, metrics = TrainingStep(model, SMALL)(state, [batch], 1e-3)
         assert metrics["finite"] == 1
-        moved = np.abs(arrays({"t": after["trainable"]})[-2] - state["trainable"][-2])
+        name = "conv_out/kernel"
+        moved = np.abs(np.asarray(after["trainable"][name]) - state["trainable"][name])
         np.testing.assert_allclose(moved.max(), 1e-3, rtol=1e-3)
 
     def test_metrics_are_the_papers_loss(self, rng):
@@ -44,17 +46,22 @@ class TestStep:
         state = first_state(model, config)
         degraded, clean = new_batch(rng)
         after, _ = TrainingStep(model, config)(state, [(degraded, clean)], 0.0)
-        names = [v.path for v in model.trainable_variables]
-        for part in ("conv_out/kernel", "theta/kernel", "norm_b/gamma"):
-            index = next(i for i, name in enumerate(names) if name.endswith(part))
-            gradient = np.asarray(after["momentum"][index]) / 0.1
+        for name in (
+            "conv_out/kernel",
+            "recurrent/non_local/theta/kernel",
+            "recurrent/norm_b/gamma",
+        ):
+            gradient = np.asarray(after["momentum"][name]) / 0.1
             place = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
 
-            def loss(change, index=index, place=place):
-                moved = [value.copy() for value in state["trainable"]]
-                moved[index][place] += change
+            def loss(change, name=name, place=place):
+                moved = {key: value.copy() for key, value in state["trainable"].items()}
+                moved[name][place] += change
                 output, _ = model.stateless_call(
-                    moved, state["non_trainable"], degraded, training=True
+                    [moved[name_of(v)] for v in model.trainable_variables],
+                    [state["non_trainable"][name_of(v)] for v in model.non_trainable_variables],
+                    degraded,
+                    training=True,
                 )
                 error = np.asarray(output, "float64") - clean
                 return 0.5 * np.mean((255 * error) ** 2)
@@ -69,7 +76,7 @@ class TestStep:
             first_state(model, config), [new_batch(rng)], 1e-3
         )
         assert metrics["gradient_norm"] > 0.5
-        norm = np.sqrt(sum(np.sum(np.square(m)) for m in after["momentum"])) / 0.1
+        norm = np.sqrt(sum(np.sum(np.square(m)) for m in after["momentum"].values())) / 0.1
         assert norm == pytest.approx(0.5, rel=1e-4)
 
     def test_accumulated_batches_give_the_mean_gradient(self, rng):
@@ -80,8 +87,8 @@ class TestStep:
         step = TrainingStep(model, config)
         once, _ = step(first_state(model, config), [batch], 1e-3)
         twice, _ = step(first_state(model, config), [batch, batch], 1e-3)
-        for a, b in zip(once["momentum"], twice["momentum"], strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+        for name, moment in once["momentum"].items():
+            np.testing.assert_allclose(moment, twice["momentum"][name], rtol=1e-4, atol=1e-6)
 
     def test_a_step_without_a_finite_gradient_changes_nothing(self, rng):
         config = dataclasses.replace(SMALL, ema_decay=0.9)
@@ -98,15 +105,15 @@ class TestStep:
         config = dataclasses.replace(SMALL, precision="float16")
         model = new_model(config, dtype=POLICIES["float16"])
         state = first_state(model, config)
-        state["counters"][1] = np.float32(1e30)
+        state["counters"]["loss_scale"] = np.float32(1e30)
         after, metrics = TrainingStep(model, config)(state, [new_batch(rng)], 1e-3)
         assert metrics["finite"] == 0
         assert np.isfinite(metrics["loss"])
-        for name in ("trainable", "non_trainable", "momentum", "velocity"):
-            for before, now in zip(state[name], after[name], strict=True):
-                np.testing.assert_array_equal(before, now, err_msg=name)
-        assert float(after["counters"][1]) == pytest.approx(0.5e30)
-        assert float(after["counters"][0]) == 0
+        for part in ("trainable", "non_trainable", "momentum", "velocity"):
+            for name, before in state[part].items():
+                np.testing.assert_array_equal(before, after[part][name], err_msg=name)
+        assert float(after["counters"]["loss_scale"]) == pytest.approx(0.5e30)
+        assert float(after["counters"]["updates"]) == 0
 
     @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
     def test_low_precision_learns_like_float32(self, rng, precision):
@@ -120,7 +127,7 @@ class TestStep:
             for batch in batches:
                 state, metrics = step(state, batch, 3e-3)
                 losses[name].append(float(metrics["loss"]))
-            assert float(state["counters"][0]) == 12
+            assert float(state["counters"]["updates"]) == 12
         np.testing.assert_allclose(losses[precision], losses["float32"], rtol=0.02)
 
     def test_averages_follow_the_weights(self, rng):
@@ -129,11 +136,9 @@ class TestStep:
         state = first_state(model, config)
         after, _ = TrainingStep(model, config)(state, [new_batch(rng)], 1e-2)
         decay = 2 / 11  # of the first update
-        for before, now, average in zip(
-            state["trainable"], after["trainable"], after["ema"], strict=False
-        ):
-            expected = decay * before + (1 - decay) * np.asarray(now)
-            np.testing.assert_allclose(average, expected, rtol=1e-4, atol=1e-6)
+        for name, before in state["trainable"].items():
+            expected = decay * before + (1 - decay) * np.asarray(after["trainable"][name])
+            np.testing.assert_allclose(after["ema"][name], expected, rtol=1e-4, atol=1e-6)
 
 
 class TestSchedule:
@@ -174,12 +179,16 @@ class TestSchedule:
             {"ema_decay": 1.0},
             {"non_local_every": -1},
             {"learning_rate": -1.0},
+            {"task": "deblur"},
+            {"validation_crop": -5},
+            {"task": "sr", "scales": ()},
+            {"similarity": "cosine"},
         ],
         ids=str,
     )
     def test_wrong_settings_name_their_flag(self, wrong):
-        with pytest.raises(NLRNError, match="--(" + "|".join(wrong) + ")"):
-            TrainingConfig(**wrong)
+        with pytest.raises(NLRNError, match="(" + "|".join(wrong) + ")"):
+            TrainingConfig.of(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -189,19 +198,20 @@ class TestSchedule:
 def test_growth_copies_the_last_state_of_the_kind(non_local_every, copied):
     """The grown network has the old one's convolutions, and its last norms once more."""
     config = dataclasses.replace(SMALL, ema_decay=0.9)
-    config = dataclasses.replace(config, non_local_every=non_local_every)
+    network = dataclasses.replace(config.network, non_local_every=non_local_every)
+    config = dataclasses.replace(config, network=network)
     small, large = new_model(config, num_states=4), new_model(config, num_states=8)
     rng = np.random.default_rng(0)
     small.set_weights([rng.random(w.shape) for w in small.get_weights()])
     grown = grow_state(first_state(small, config), large)
-    for variable, old, new in zip(
-        large.trainable_variables, small.trainable_variables, grown["trainable"], strict=True
-    ):
+    for variable, old in zip(large.trainable_variables, small.trainable_variables, strict=True):
+        new = grown["trainable"][name_of(variable)]
         assert new.shape == tuple(variable.shape)
         np.testing.assert_array_equal(new[: old.shape[0]], old.numpy())
         if new.shape != old.shape:
             np.testing.assert_array_equal(new[4:], old.numpy()[copied])
-    assert [m.shape for m in grown["ema"]] == [tuple(v.shape) for v in _ordered(large)]
+    shapes = {name: array.shape for name, array in grown["ema"].items()}
+    assert shapes == {name_of(v): tuple(v.shape) for v in _ordered(large)}
     with pytest.raises(NLRNError, match="cannot grow"):
         grow_state(grown, small)
 
@@ -222,18 +232,18 @@ class TestCheckpoint:
 
     def test_only_the_newest_are_kept(self, tmp_path):
         for step in (5, 10, 15):
-            save_checkpoint(tmp_path, Checkpoint({"trainable": [np.zeros(1)]}, step), keep=2)
+            save_checkpoint(tmp_path, Checkpoint({"trainable": {"a": np.zeros(1)}}, step), keep=2)
         names = sorted(path.name for path in tmp_path.iterdir())
         assert names == ["step-00000010.npz", "step-00000015.npz"]
 
     def test_a_damaged_one_is_named(self, tmp_path):
-        path = save_checkpoint(tmp_path, Checkpoint({"trainable": [np.zeros(99)]}, 5), keep=1)
+        path = save_checkpoint(tmp_path, Checkpoint({"trainable": {"a": np.zeros(99)}}, 5), keep=1)
         path.write_bytes(path.read_bytes()[:300])
         with pytest.raises(NLRNError, match=path.name):
             latest_checkpoint(tmp_path)
 
     def test_a_full_disk_leaves_the_older_one(self, tmp_path, monkeypatch):
-        state = {"trainable": [np.arange(4.0)]}
+        state = {"trainable": {"a": np.arange(4.0)}}
         save_checkpoint(tmp_path, Checkpoint(state, 1), keep=1)
 
         def full(*_, **__):

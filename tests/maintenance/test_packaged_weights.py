@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import nlrn_tf
-from maintenance.packaging import add_scores, package_weights
+from maintenance.packaged_weights import add_scores, package_weights
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.evaluate import evaluate
 from nlrn_tf.evaluation.scores import Scores, write_scores

@@ -11,6 +11,7 @@ from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.scores import MEASURES, read_results
 from nlrn_tf.files import write_text
+from nlrn_tf.tasks.registry import task_named
 from nlrn_tf.training.checkpoint import latest_checkpoint
 from nlrn_tf.training.curve import COLUMNS, read_curve
 from nlrn_tf.training.history import read_history
@@ -94,8 +95,8 @@ def _entry_before(name: str, starts: list[dict], weights_dir: Path) -> dict:
     before = _packaged_entry(name, weights_dir)
     if any(start in before["starts"] for start in starts):
         raise NLRNError(
-            f"--continues={name}: this run is in its history already; to package it anew, take the "
-            "manifest and the curve from before"
+            f"continues={name}: this run is in its history already; to package it again, restore "
+            "the manifest and the curve from before"
         )
     return before
 
@@ -167,9 +168,9 @@ def _score_entry(path: str | os.PathLike, result: dict, known: set[str]) -> dict
     images = result["images"]
     complete = len(images) == BENCHMARKS[result["dataset"]].count
     quickest = sorted(images, key=lambda image: image["seconds"])[:KEPT_IMAGES]
-    setting = "noise_sigma" if result["task"] == "denoise" else "scale"
+    setting = task_named(result["task"]).setting
     return {
-        **{key: result[key] for key in ("dataset", "task", setting, "protocol")},
+        **{key: result[key] for key in ("dataset", "task", setting, "protocol") if key},
         **conditions,
         **{key: result[key] for key in KEPT_MEANS},
         "images": {image["name"]: image["psnr"] for image in quickest},
@@ -196,9 +197,7 @@ def _identity(entry: dict) -> str:
 def _packaged_entry(name: str, weights_dir: str | os.PathLike) -> dict:
     entry = _manifest(weights_dir).get(name)
     if entry is None:
-        raise NLRNError(
-            f"{name}: is not packaged yet; give its --name and the --workdir of its run"
-        )
+        raise NLRNError(f"{name}: is not packaged yet; give its name and the workdir of its run")
     return entry
 
 

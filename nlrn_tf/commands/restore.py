@@ -1,0 +1,50 @@
+"""Restores images: removes noise, or enlarges them (super-resolution). It adds no noise.
+
+  python run_restore.py noisy.png -o clean.png
+  python run_restore.py photos -o restored --noise_sigma=auto
+  python run_restore.py small.png -o large.png --task=sr --scale=3
+
+The inputs are grey or colour image files of 8 or 16 bits, and folders, of which all images below
+are taken. Bits, alpha and colour profile are kept, other metadata are not.
+The output is a file for one input file, else a folder. There the images keep their names and
+subfolders (of several inputs, a folder also keeps its own name), and are written as .png, which
+loses nothing, unless --suffix says otherwise. An input is never overwritten.
+"""
+
+from absl import flags
+
+from nlrn_tf import cli
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.restoration.settings import OutputSettings, RestorationSettings
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines the flags of the command."""
+    flags.DEFINE_string(
+        "output", None, "Image file (one input file) or folder.", required=True, short_name="o"
+    )
+    cli.define_flags(RestorationSettings)
+    cli.define_flags(OutputSettings)
+
+
+def main(inputs: list[str]) -> None:
+    """Restores as the flags say."""
+    try:
+        settings = RestorationSettings(**cli.flag_values(RestorationSettings))
+        outputs = OutputSettings(**cli.flag_values(OutputSettings))
+    except NLRNError as error:
+        raise flags.Error(str(error)) from error
+    from nlrn_tf.restoration.files import restore_files
+
+    count = restore_files(
+        settings, inputs, FLAGS.output, outputs, before_loading=cli.start_tensorflow
+    )
+    print(f"{count} image{'' if count == 1 else 's'} restored: {FLAGS.output}")
+
+
+def run() -> None:
+    """The program."""
+    define_flags()
+    cli.run(main, help=__doc__, takes_arguments=True)

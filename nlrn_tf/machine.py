@@ -1,0 +1,32 @@
+"""The processor of this machine."""
+
+import os
+import platform
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def processor_name() -> str:
+    """Such as "Intel(R) Xeon(R) Processor"."""
+    return _entry("model name") or platform.processor() or platform.machine()
+
+
+def processor_features() -> frozenset[str]:
+    """The instruction sets by their names in Linux, such as "amx_bf16"; empty elsewhere."""
+    return frozenset(_entry("flags").split())
+
+
+def described() -> str:
+    """Processor and number of cores, in words."""
+    return f"{processor_name()}, {os.cpu_count()} cores"
+
+
+def _entry(name: str) -> str:
+    """The value of the first entry of this name in /proc/cpuinfo; empty where there is none."""
+    if CPUINFO.exists():
+        for line in CPUINFO.read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == name:
+                return value.strip()
+    return ""

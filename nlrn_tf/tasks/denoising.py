@@ -1,0 +1,98 @@
+"""Removing white Gaussian noise from grey images (paper, section 4.2)."""
+
+import math
+
+import numpy as np
+
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.imaging.colour import rgb_to_grey
+from nlrn_tf.imaging.files import read_image
+from nlrn_tf.imaging.samples import unit_range
+from nlrn_tf.tasks.task import Task
+
+
+class Denoising(Task):
+    """Noise of standard deviation `noise_sigma`, in grey levels of 0..255."""
+
+    name = "denoise"
+    title = "Denoising"
+    channel = "grey"
+    setting = "noise_sigma"
+    setting_title = "sigma"
+    default_setting = 25.0
+    published_settings = (15.0, 25.0, 50.0)  # of Table 4
+    input_name = "noisy"
+    paper_table = 4
+
+    def pair(self, path, index, *, noise_sigma):
+        """The grey image, and it with noise seeded by `index`, neither clipped nor rounded."""
+        clean = rgb_to_grey(read_image(path))
+        return clean, add_gaussian_noise(clean, noise_sigma, seed=index)
+
+    def example(self, take, draws, noise_seed, config):
+        import tensorflow as tf
+
+        shape = (config.patch_size, config.patch_size, 1)
+        clean = tf.ensure_shape(take(config.patch_size), shape)
+        noise = tf.random.stateless_normal(shape, noise_seed)
+        return clean + noise * (config.noise_sigma / 255), clean
+
+    def short(self, *, noise_sigma):
+        return f"{noise_sigma:g}"
+
+    def label(self, setting):
+        return f"s{setting:g}"
+
+    def protocol_note(self, **_):
+        return "Grey; noisy input neither clipped nor rounded; scored as 8 bits, whole image."
+
+    def purpose(self, config):
+        return f"noise of sigma {config.noise_sigma:g}" if config.noise_sigma else ""
+
+    def default_weights(self, noise_sigma=default_setting):
+        return f"denoise_s{noise_sigma:g}"
+
+    def recipe(self, weights):
+        return weights if weights in ("denoise_s15", "denoise_s50") else "denoise_s25"
+
+    def network(self, config):
+        return {"noise_sigma": config.noise_sigma}
+
+    def variants(self, config):
+        return [{"noise_sigma": config.noise_sigma}]
+
+    def check(self, config):
+        sigma = config.noise_sigma
+        if not (math.isfinite(sigma) and sigma >= 0):
+            raise NLRNError(f"noise_sigma={sigma} is not allowed: give at least 0 (grey levels)")
+
+    def check_weights(self, config, weights, *, noise_sigma):
+        if config.noise_sigma in (None, noise_sigma):
+            return None
+        return (
+            f"weights '{weights}' were trained for sigma {config.noise_sigma:g}, "
+            f"the images have {noise_sigma:g}"
+        )
+
+
+def add_gaussian_noise(image: np.ndarray, sigma: float, seed: int) -> np.ndarray:
+    """Adds white Gaussian noise by the fixed rule of the benchmarks.
+
+    The noise is `np.random.default_rng(seed).normal(0, sigma / 255, image.shape)`, cast to
+    float32 and added in float32. The result is neither clipped nor rounded.
+
+    Args:
+      image: uint8 in 0..255, or float in [0, 1]; any shape.
+      sigma: standard deviation of the noise in grey levels of 0..255, at least 0.
+      seed: of the noise; for a benchmark image its index in the sorted list of files.
+
+    Returns:
+      float32 of the same shape, in [0, 1] plus noise.
+
+    Raises:
+      NLRNError: `sigma` is negative or not finite.
+    """
+    if not (math.isfinite(sigma) and sigma >= 0):
+        raise NLRNError(f"noise sigma {sigma}: must be a number of at least 0 (grey levels)")
+    noise = np.random.default_rng(seed).normal(0, sigma / 255, np.shape(image))
+    return unit_range(image) + noise.astype(np.float32)
