@@ -10,11 +10,10 @@ A state is a dictionary of lists of tensors, in the order of the model's variabl
     counters       [updates made, loss scale, updates since the loss scale changed], float32
 """
 
-import keras
 import numpy as np
 from keras import ops
 
-from nlrn_tf.errors import NLRNError
+from nlrn_tf import backend
 from nlrn_tf.model import GREY_LEVELS, NLRN
 from nlrn_tf.training.settings import TrainingConfig
 
@@ -50,8 +49,8 @@ class TrainingStep:
     def __init__(self, model: NLRN, config: TrainingConfig):
         self._model = model
         self._config = config
-        self._accumulate = _compile(self._gradients)
-        self._apply = _compile(self._update)
+        self._accumulate = backend.compiled(self._gradients)
+        self._apply = backend.compiled(self._update)
 
     def __call__(self, state, batches, learning_rate):
         """Takes one step.
@@ -88,7 +87,7 @@ class TrainingStep:
             loss = 0.5 * ops.mean(ops.square(GREY_LEVELS * (restored - clean)))
             return loss * loss_scale, (loss, non_trainable)
 
-        (loss, non_trainable), gradients = _gradients_of(scaled_loss, state["trainable"])
+        (loss, non_trainable), gradients = backend.gradients_of(scaled_loss, state["trainable"])
         gradients = [gradient / loss_scale for gradient in gradients]
         return {**state, "non_trainable": non_trainable}, [*gradients, loss]
 
@@ -150,31 +149,3 @@ def _adam(state, gradients, learning_rate):
 
 def _choose(condition, new, old):
     return [ops.where(condition, a, b) for a, b in zip(new, old, strict=True)]
-
-
-def _gradients_of(function, variables):
-    """The auxiliary result of `function`, and the gradients of its first one."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        gradients, auxiliary = jax.grad(function, has_aux=True)(variables)
-        return auxiliary, gradients
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        tape.watch(variables)
-        value, auxiliary = function(variables)
-    return auxiliary, tape.gradient(value, variables, unconnected_gradients="zero")
-
-
-def _compile(function):
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        return tf.function(function, autograph=False)
-    if backend == "jax":
-        import jax
-
-        return jax.jit(function)
-    raise NLRNError(f"KERAS_BACKEND={backend}: training needs tensorflow or jax")
