@@ -12,7 +12,6 @@ is the part of the rate of a product of two 2048 x 2048 matrices of the same dty
 and after. "by" tells whether TensorFlow's operations attend or the kernel of the package.
 """
 
-import contextlib
 import statistics
 import sys
 import time
@@ -76,7 +75,7 @@ def _attention_seconds(states: int, dtype: str, by_kernel: bool) -> float:
     """For one of `states` in turn."""
     import tensorflow as tf
 
-    from nlrn_tf.layers.attention import kernel
+    backend = "kernel" if by_kernel else "blocks"
 
     def features(channels):
         shape = (1, _SIZE.value, _SIZE.value, channels)
@@ -84,25 +83,33 @@ def _attention_seconds(states: int, dtype: str, by_kernel: bool) -> float:
 
     embedded = [(features(EMBEDDING), features(EMBEDDING)) for _ in range(states)]
     values = features(CHANNELS)
-    attend = tf.function(lambda: _attend(embedded, values), autograph=False)
-    with kernel.wanted() if by_kernel else contextlib.nullcontext():
-        return _seconds(attend) / states
+    attended = tf.function(lambda: _attended(embedded, values, backend), autograph=False)
+    return _seconds(attended) / states
 
 
-def _attend(embedded, values):
+def _attended(embedded, values, backend: str):
     """What the states attend to, by their queries and keys."""
     import tensorflow as tf
 
-    from nlrn_tf.layers.attention.blocks import windowed_attention
+    from nlrn_tf.layers.attention.attend import attend
     from nlrn_tf.layers.compression import bounded
-    from nlrn_tf.layers.non_local import LOW_PRECISION
+    from nlrn_tf.layers.propagation import LOW_PRECISION
 
     queries, keys, attended = (), (), []
     for new_queries, new_keys in embedded:
         with tf.control_dependencies(attended[-1:]):  # in turn
             queries = (*queries, tf.identity(new_queries))
         keys = (*keys, new_keys)
-        attended.append(windowed_attention(queries, keys, values, window_size=_WINDOW.value))
+        new = attend(
+            queries,
+            keys,
+            values,
+            window_size=_WINDOW.value,
+            border="clamp",
+            normalization="softmax",
+            backend=backend,
+        )
+        attended.append(new)
         if values.dtype in LOW_PRECISION:
             queries, keys = bounded(queries, keys, EMBEDDING)
     return attended

@@ -6,6 +6,8 @@ from nlrn_tf.errors import NLRNError
 
 TASKS = ("denoise", "sr")
 BORDERS = ("clamp", "circular")
+
+# What they are stands in `layers/similarity.py`.
 SIMILARITIES = (
     "embedded_gaussian",
     "symmetric_embedded_gaussian",
@@ -14,6 +16,9 @@ SIMILARITIES = (
     "dot_product",
     "euclidean",
 )
+
+# The backends of `layers/attention/attend.py`.
+ATTENTIONS = ("kernel", "dense", "blocks", "reference")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +45,11 @@ class NLRNConfig:
       task: "denoise" or "sr" (super-resolution), or None when unknown.
       noise_sigma: the noise level that a denoiser was trained for, in 8-bit grey levels.
       scales: the factors that a super-resolution network was trained for.
+      attention: the backend of the windowed attention in inference, one of `ATTENTIONS`; None takes
+        the fastest compatible one of this process. "blocks" is compatible with everything and can
+        be part of a saved graph, which "kernel" cannot. Training and images that are known to fit
+        into the window have ways of their own. No property of the weights: `save_model` leaves it
+        out.
 
     Raises:
       NLRNError: a value is out of its range.
@@ -58,6 +68,7 @@ class NLRNConfig:
     task: str | None = None
     noise_sigma: float | None = None
     scales: tuple[int, ...] = ()
+    attention: str | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "scales", tuple(self.scales))
@@ -70,6 +81,11 @@ class NLRNConfig:
             self._require(name, isinstance(getattr(self, name), bool), "True or False")
         self._require("window_border", self.window_border in BORDERS, f"one of {BORDERS}")
         self._require("similarity", self.similarity in SIMILARITIES, f"one of {SIMILARITIES}")
+        self._require(
+            "attention",
+            self.attention is None or self.attention in ATTENTIONS,
+            f"None or one of {ATTENTIONS}",
+        )
         self._require("task", self.task is None or self.task in TASKS, f"one of {TASKS}")
         self._require("noise_sigma", self.noise_sigma is None or self.noise_sigma > 0, "> 0")
         self._require("scales", all(scale > 1 for scale in self.scales), "above 1")

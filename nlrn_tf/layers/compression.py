@@ -5,7 +5,7 @@
 
 from keras import ops
 
-from nlrn_tf.layers.attention.blocks import flatten_pixels
+from nlrn_tf.layers.attention.operations import flatten_pixels
 
 # So many pixels tell how the channels of an image vary, few enough to take no time.
 SAMPLES = 4096
