@@ -107,6 +107,15 @@ def test_turns_of_a_map_are_bounded():
     assert max(most) == 1
 
 
+def test_it_is_light():
+    """The scripts check their flags and print `--help` without Keras and TensorFlow."""
+    heavy = "{'keras', 'tensorflow', 'jax'}"
+    code = f"import sys, nlrn_tf.backend, nlrn_tf.config; print({heavy} & {{*sys.modules}})"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
+
+
 def test_nobody_else_asks_for_the_backend():
     """No module but `backend.py` reads Keras' backend or imports JAX."""
     asking = set()

@@ -80,7 +80,7 @@ class NonLocal(keras.layers.Layer):
     def _origin(self, features):
         """What the embeddings are computed relative to, float32 `[B, 1, 1, C]`.
 
-        The result does not depend on it but for rounding, so no gradient goes through it.
+        The result depends on it by rounding only, so no gradient goes through it.
         """
         mean = ops.mean(ops.cast(features, "float32"), axis=(1, 2), keepdims=True)
         return ops.stop_gradient(mean if self._is_softmax else 0 * mean)

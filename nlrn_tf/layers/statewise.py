@@ -74,7 +74,7 @@ class StatewiseBatchNorm(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("nlrn_tf")
 class StatewiseConv(keras.layers.Layer):
-    """Zero-padded convolution with bias whose weights the states share or have each their own.
+    """Zero-padded convolution with bias, with one set of weights for all states or one for each.
 
     Args:
       filters: output channels.

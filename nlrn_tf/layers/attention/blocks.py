@@ -28,7 +28,7 @@ def attention(queries, keys, values, *, window_size, border, normalization):
     """Attention as `attend` defines it, in blocks of BLOCK x BLOCK queries.
 
     The blocks lie in strips of BLOCK rows. The keys of a strip are laid out column by column:
-    those of a block are then consecutive in memory and used where they are. Beside the inputs and
+    those of a block are then consecutive in memory and used where they are. Besides the inputs and
     the output there are the (BLOCK + q - 1) W keys of a strip in memory and BLOCKS_AT_ONCE times
     the BLOCK^2 (BLOCK + q - 1)^2 logits of a block. Differentiable. On TensorFlow H and W may be
     unknown when the graph is made.

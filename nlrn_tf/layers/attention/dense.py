@@ -1,7 +1,8 @@
 """Attention of each pixel to all others.
 
 `B` batch, `H, W` pixels, `N = H W` of them, `L` embedding size, `M` channels of the values. The N^2
-logits of an image are far larger than all else, and a training step waits for the passes over them.
+logits of an image are far larger than its other tensors, and a training step waits for the passes
+over them.
 """
 
 from keras import ops

@@ -26,7 +26,9 @@ except ImportError:  # there was no C compiler
 # The numbers of channels that the kernel takes are multiples of this.
 CHANNELS_AT_ONCE = 32
 
-LARGEST_WINDOW = 480  # MAX_WINDOW in problem.h
+# Limits of the kernel: MAX_WINDOW and MAX_PARTS in problem.h.
+LARGEST_WINDOW = 480
+MOST_PARTS = 64
 
 # Rows of queries in a piece of the work. The keys are packed again for each piece, so that more
 # rows save packing and take more memory.
@@ -50,6 +52,8 @@ def obstacle(queries, keys, values, *, window_size, border, normalization):
         return f"it normalises by softmax, not by {normalization}"
     if window_size > LARGEST_WINDOW:
         return f"its windows are at most {LARGEST_WINDOW} pixels wide"
+    if len(listed(queries)) > MOST_PARTS:
+        return f"it takes queries and keys in at most {MOST_PARTS} parts"
     if any(keras.backend.standardize_dtype(x.dtype) != "bfloat16" for x in tensors):
         return "it computes in bfloat16 only"
     if any(x.shape[-1] % CHANNELS_AT_ONCE for x in tensors):

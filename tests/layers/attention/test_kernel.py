@@ -1,5 +1,6 @@
 """The compiled attention against the definition, and where it is used."""
 
+import dataclasses
 import functools
 import platform
 import shutil
@@ -105,15 +106,16 @@ def test_values_that_are_not_finite_are_not_hidden(damaged, value):
     assert not np.isfinite(attended[0, 10, 10].numpy().astype("float32")).any()
 
 
-@pytest.mark.parametrize("in_a_graph", [False, True])
-def test_gradient_is_that_of_the_blocks(monkeypatch, in_a_graph):
-    """With the definition in the place of the compiled code, which not every machine runs."""
+@pytest.fixture
+def by_definition(monkeypatch):
+    """The definition in the place of the compiled code, which not every machine runs."""
 
     def attend_image(queries, keys, values, attended, window_size, is_circular):
         def batch(arrays):
             joined = np.concatenate([x.view(tf.bfloat16.as_numpy_dtype) for x in arrays], -1)
             return joined.astype("float64")[None]
 
+        calls.append(1)
         result = reference.attention(
             batch(queries),
             batch(keys),
@@ -124,7 +126,14 @@ def test_gradient_is_that_of_the_blocks(monkeypatch, in_a_graph):
         )
         attended[:] = tf.cast(result[0], "bfloat16").numpy().view(np.uint16)
 
+    calls = []
     monkeypatch.setattr(kernel, "_attend_image", attend_image)
+    monkeypatch.setattr(kernel, "is_supported", lambda: True)
+    return calls
+
+
+@pytest.mark.parametrize("in_a_graph", [False, True])
+def test_gradient_is_that_of_the_blocks(by_definition, in_a_graph):
     rng = np.random.default_rng(0)
     tensors = [features(rng, 2, 9, 7, channels) for channels in (32, 64, 32, 64, 32)]
     tensors[:2] = [tf.cast(0.1, "bfloat16") * x for x in tensors[:2]]
@@ -148,6 +157,29 @@ def test_gradient_is_that_of_the_blocks(monkeypatch, in_a_graph):
     for gradient, in_blocks in zip(gradients, expected, strict=True):
         assert np.abs(tf.cast(in_blocks, "float32")).max() > 0.1
         np.testing.assert_array_equal(gradient, in_blocks)
+
+
+@pytest.mark.parametrize("unroll", [True, False])
+def test_gradient_through_a_network_is_that_without_the_kernel(by_definition, unroll):
+    config = nlrn_tf.NLRNConfig(
+        filters=32, embedding_size=32, num_states=2, window_size=3, unroll=unroll
+    )
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.random((1, 6, 5, 1), np.float32))
+    weights, gradients = None, []
+    for attention in ("kernel", "blocks"):
+        config = dataclasses.replace(config, attention=attention)
+        model = nlrn_tf.NLRN(config, dtype="mixed_bfloat16")
+        weights = weights or [w + rng.uniform(0, 0.1, w.shape) for w in model.get_weights()]
+        model.set_weights(weights)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(model(images)))
+        variables = [v.value for v in model.trainable_variables]
+        gradients.append(tape.gradient(loss, variables, unconnected_gradients="zero"))
+        assert len(by_definition) == 2  # once for each state, and never in the blocks
+    for by_kernel, in_blocks in zip(*gradients, strict=True):
+        scale = np.abs(in_blocks).max()
+        assert np.abs(by_kernel - in_blocks).max() <= 0.03 * scale
 
 
 @needs_amx
