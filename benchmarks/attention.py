@@ -3,16 +3,15 @@
   python benchmarks/attention.py
   python benchmarks/attention.py --size=512 --precisions=bfloat16 --json=attention.json
 
-A row is the attention of so many states in turn, each with the correlation of those before, kept in
-low precision as the network keeps it; seconds are those of a state. The GFLOP/s count, for a state,
-2 N q^2 (L + C): the products of its queries with the q^2 keys of their windows, and of the weights
-with the values. What else is computed, the products with the keys of the states before and with
-keys outside the windows, and the choice of the channels that are kept, counts as time only. "share"
-is the part of the rate of a product of two 2048 x 2048 matrices of the same dtype, measured before
-and after. "by" tells whether TensorFlow's operations attend or the kernel of the package.
+A row is the attention of that many states in turn, each with the correlation of those before, kept
+in low precision as the network keeps it; seconds are those of a state. The GFLOP/s count, for a
+state, 2 N q^2 (L + C): the products of its queries with the q^2 keys of their windows, and of the
+weights with the values. What else is computed, the products with the keys of the states before and
+with keys outside the windows, and the choice of the channels that are kept, counts as time only.
+"share" is the part of the rate of a product of two 2048 x 2048 matrices of the same dtype, measured
+before and after. "by" tells whether TensorFlow's operations attend or the kernel of the package.
 """
 
-import contextlib
 import statistics
 import sys
 import time
@@ -29,7 +28,7 @@ _SIZE = flags.DEFINE_integer("size", 256, "Side of the image in pixels.", lower_
 _WINDOW = flags.DEFINE_integer("window_size", 45, "Side of the windows in pixels.", lower_bound=1)
 _STATES = flags.DEFINE_list("states", ["1", "4", "12"], "Numbers of states.")
 _PRECISIONS = flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of all tensors.")
-_REPEATS = flags.DEFINE_integer("repeats", 5, "The median of so many.", lower_bound=1)
+_REPEATS = flags.DEFINE_integer("repeats", 5, "Calls that the median is taken of.", lower_bound=1)
 _MATRIX = flags.DEFINE_integer("matrix", 2048, "Side of the matrices.", lower_bound=1)
 _JSON = flags.DEFINE_string("json", None, "File for the figures.")
 
@@ -76,7 +75,7 @@ def _attention_seconds(states: int, dtype: str, by_kernel: bool) -> float:
     """For one of `states` in turn."""
     import tensorflow as tf
 
-    from nlrn_tf.layers.attention import kernel
+    backend = "kernel" if by_kernel else "blocks"
 
     def features(channels):
         shape = (1, _SIZE.value, _SIZE.value, channels)
@@ -84,25 +83,33 @@ def _attention_seconds(states: int, dtype: str, by_kernel: bool) -> float:
 
     embedded = [(features(EMBEDDING), features(EMBEDDING)) for _ in range(states)]
     values = features(CHANNELS)
-    attend = tf.function(lambda: _attend(embedded, values), autograph=False)
-    with kernel.wanted() if by_kernel else contextlib.nullcontext():
-        return _seconds(attend) / states
+    attended = tf.function(lambda: _attended(embedded, values, backend), autograph=False)
+    return _seconds(attended) / states
 
 
-def _attend(embedded, values):
+def _attended(embedded, values, backend: str):
     """What the states attend to, by their queries and keys."""
     import tensorflow as tf
 
-    from nlrn_tf.layers.attention.blocks import windowed_attention
+    from nlrn_tf.layers.attention.attend import attend
     from nlrn_tf.layers.compression import bounded
-    from nlrn_tf.layers.non_local import LOW_PRECISION
+    from nlrn_tf.layers.propagation import LOW_PRECISION
 
     queries, keys, attended = (), (), []
     for new_queries, new_keys in embedded:
         with tf.control_dependencies(attended[-1:]):  # in turn
             queries = (*queries, tf.identity(new_queries))
         keys = (*keys, new_keys)
-        attended.append(windowed_attention(queries, keys, values, window_size=_WINDOW.value))
+        new = attend(
+            queries,
+            keys,
+            values,
+            window_size=_WINDOW.value,
+            border="clamp",
+            normalization="softmax",
+            backend=backend,
+        )
+        attended.append(new)
         if values.dtype in LOW_PRECISION:
             queries, keys = bounded(queries, keys, EMBEDDING)
     return attended

@@ -13,6 +13,7 @@ from pathlib import Path
 from absl import flags
 from absl import logging as absl_logging
 
+from nlrn_tf import backend
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.settings import choices_of
 
@@ -52,9 +53,7 @@ def start_tensorflow() -> None:
         stderr = os.dup(2)
         os.dup2(kept_back.fileno(), 2)
         try:
-            import tensorflow as tf
-
-            tf.config.list_physical_devices("GPU")
+            backend.tensorflow_gpus()
         except BaseException:
             kept_back.seek(0)
             os.write(stderr, kept_back.read())

@@ -6,6 +6,8 @@ from nlrn_tf.settings import documented, is_count, is_positive, require, require
 from nlrn_tf.tasks.registry import task_names
 
 BORDERS = ("clamp", "circular")
+
+# What they are stands in `layers/similarity.py`.
 SIMILARITIES = (
     "embedded_gaussian",
     "symmetric_embedded_gaussian",
@@ -14,6 +16,9 @@ SIMILARITIES = (
     "dot_product",
     "euclidean",
 )
+
+# The backends of `layers/attention/attend.py`.
+ATTENTIONS = ("kernel", "dense", "blocks", "reference")
 
 
 @documented
@@ -43,7 +48,9 @@ class NLRNConfig:
         "both).",
     )
     similarity: str = setting(
-        "embedded_gaussian", "The correlation of two pixels (Table 1).", choices=SIMILARITIES
+        "embedded_gaussian",
+        "The correlation of two pixels (Table 1).",
+        choices=lambda: SIMILARITIES,
     )
     tied_weights: bool = setting(
         True,
@@ -69,6 +76,13 @@ class NLRNConfig:
         None, "Noise level that a denoiser was trained for, in grey levels of 0..255."
     )
     scales: tuple[int, ...] = setting((), "Factors that a super-resolution network enlarges by.")
+    attention: str | None = setting(
+        None,
+        "Backend of the windowed attention in inference; None takes the fastest compatible one of "
+        "this process. blocks is compatible with everything and can be part of a saved graph, "
+        "which kernel cannot. Files of weights do not keep it.",
+        choices=ATTENTIONS,
+    )
 
     def __post_init__(self):
         object.__setattr__(self, "scales", tuple(self.scales))

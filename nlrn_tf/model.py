@@ -1,6 +1,7 @@
 """NLRN: Non-Local Recurrent Network for Image Restoration (Liu et al., NeurIPS 2018).
 
-Read next: `layers/recurrent.py`, `layers/non_local.py`, `layers/window_attention.py`.
+Read next: `layers/recurrent.py`, `layers/non_local.py`, `layers/propagation.py`,
+`layers/attention/attend.py`.
 """
 
 import keras

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nlrn_tf import machine
+from nlrn_tf import backend, machine
 from nlrn_tf.errors import NLRNError
 
 # Keras' names. In all of them the weights, and in inference the sums over the states, are float32.
@@ -42,12 +42,6 @@ def _cpu_multiplies() -> bool:
 
 def _gpu_multiplies(otherwise: bool) -> bool:
     """Whether TensorFlow's GPU does; `otherwise` where it has none."""
-    if not Path("/dev/nvidiactl").exists():
+    if not Path("/dev/nvidiactl").exists() or not backend.tensorflow_gpus():
         return otherwise
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return otherwise
-    details = tf.config.experimental.get_device_details(gpus[0])
-    return details.get("compute_capability", _GPU_CAPABILITY) >= _GPU_CAPABILITY
+    return (backend.gpu_compute_capability() or _GPU_CAPABILITY) >= _GPU_CAPABILITY

@@ -33,6 +33,7 @@ def test_to_dict_round_trips():
         ("scales", (1,)),
         ("non_local_every", -1),
         ("unroll", 1),
+        ("attention", "fastest"),
     ],
 )
 def test_a_wrong_value_is_named(name, value):

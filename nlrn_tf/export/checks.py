@@ -1,15 +1,6 @@
-"""What export checks: the backend before it begins, and requests inside the TensorFlow graph."""
+"""Checks of requests inside the TensorFlow graph."""
 
-import keras
 import tensorflow as tf
-
-from nlrn_tf.errors import NLRNError
-
-
-def check_backend() -> None:
-    """Raises NLRNError unless Keras runs on TensorFlow."""
-    if keras.backend.backend() != "tensorflow":
-        raise NLRNError(f"KERAS_BACKEND={keras.backend.backend()}: export needs tensorflow")
 
 
 def checked(value: tf.Tensor, *checks: tuple[tf.Tensor, str | tf.Tensor]) -> tf.Tensor:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from nlrn_tf import backend
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.export.checks import check_backend
 from nlrn_tf.files import write_bytes
 from nlrn_tf.model import NLRN
 from nlrn_tf.weights.loading import load_model
@@ -35,13 +35,13 @@ def export_onnx(weights: str | os.PathLike, export_dir: str | os.PathLike) -> Pa
       NLRNError: no such weights, tf2onnx is not installed, the file exists already or cannot be
         written, or another backend than TensorFlow.
     """
-    check_backend()
+    backend.require_tensorflow("export")
     path = _free(Path(export_dir) / f"{find_weights(weights).stem}.onnx")
     try:
         import tf2onnx
     except ImportError as error:
         raise NLRNError("format=onnx needs tf2onnx; pip install -e '.[onnx]'") from error
-    plane = _Plane(load_model(weights), [None, None, None, 1])
+    plane = _Plane(load_model(weights, attention="blocks"), [None, None, None, 1])
     proto, _ = tf2onnx.convert.from_function(
         plane.restore, plane.restore.input_signature, opset=_OPSET
     )
@@ -64,10 +64,10 @@ def export_tflite(
     Raises:
       NLRNError: as for `export_onnx`.
     """
-    check_backend()
+    backend.require_tensorflow("export")
     height, width = size
     path = _free(Path(export_dir) / f"{find_weights(weights).stem}_{height}x{width}.tflite")
-    plane = _Plane(load_model(weights), [1, height, width, 1])
+    plane = _Plane(load_model(weights, attention="blocks"), [1, height, width, 1])
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [plane.restore.get_concrete_function()], plane
     )

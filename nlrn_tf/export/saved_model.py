@@ -7,8 +7,8 @@ from pathlib import Path
 import tensorflow as tf
 
 import nlrn_tf
+from nlrn_tf import backend
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.export.checks import check_backend
 from nlrn_tf.export.limits import MAX_PIXELS
 from nlrn_tf.export.signatures import ServedModel
 from nlrn_tf.export.warmup import warmup_requests, write_warmup_requests
@@ -51,11 +51,12 @@ def export_saved_model(
       NLRNError: no such weights, a version that exists, weights that give values that are not
         finite, another backend than TensorFlow, or a folder that cannot be written.
     """
-    check_backend()
+    backend.require_tensorflow("export")
     folder = _version_folder(Path(export_dir), version)
     path = find_weights(weights)
     precision = resolved(precision)
-    model = load_model(weights, precision=precision)
+    # Of all backends of attention only the blocks can be part of a saved graph on any machine.
+    model = load_model(weights, precision=precision, attention="blocks")
     with atomic_folder(folder) as temporary:
         served = ServedModel(model, max_pixels)
         tf.saved_model.save(served, temporary, signatures=served.signatures())

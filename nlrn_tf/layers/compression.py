@@ -5,16 +5,17 @@
 
 from keras import ops
 
-from nlrn_tf.layers.attention.blocks import flatten_pixels
+from nlrn_tf.layers.attention.operations import flatten_pixels
 
-# So many pixels tell how the channels of an image vary, few enough to take no time.
+# Pixels that are looked at to tell how the channels of an image vary: enough for that, and few
+# enough to take no time.
 SAMPLES = 4096
 
 # Relative size of what is lost in the rounding of float32 sums.
 ROUNDING = 1e-6
 
-# When the correlation has the channels of more than MOST_STATES, it is brought to those of
-# KEPT_STATES. Choosing channels takes longer than using some more.
+# When the correlation has the channels of more than MOST_STATES states, it is reduced to those of
+# KEPT_STATES. Choosing channels takes longer than using a few more of them.
 MOST_STATES, KEPT_STATES = 3, 2
 
 
@@ -72,7 +73,7 @@ def _moment_root(features):
     _, height, width, channels = ops.shape(features)
     # An odd step does not fall on the same columns in each row of an image of even width.
     step = height * width // (2 * SAMPLES) * 2 + 1
-    features = flatten_pixels(ops.stop_gradient(features))
+    features = flatten_pixels(ops.stop_gradient(features))  # [B, H W, D]
     samples = ops.cast(ops.take(features, ops.arange(0, height * width, step), axis=1), "float32")
     moments = ops.matmul(ops.transpose(samples, (0, 2, 1)), samples)
     trace = ops.trace(moments, axis1=1, axis2=2)[:, None, None]
@@ -85,5 +86,7 @@ def _moment_root(features):
 
 def _projected(features, matrix):
     batch, height, width, _ = ops.shape(features)
-    projected = ops.matmul(flatten_pixels(features), ops.cast(matrix, features.dtype))
-    return ops.reshape(projected, (batch, height, width, matrix.shape[-1]))
+    projected = ops.matmul(
+        flatten_pixels(features), ops.cast(matrix, features.dtype)
+    )  # [B, H W, R]
+    return ops.reshape(projected, (batch, height, width, matrix.shape[-1]))  # [B, H, W, R]

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from nlrn_tf import backend
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.layers.attention import kernel
 
 Model = Callable[[np.ndarray], np.ndarray]
 
@@ -39,7 +39,15 @@ def apply_model(model: Model, images: np.ndarray, *, one_size: bool = False) -> 
         fit into the memory of the accelerator.
     """
     size = images.shape[1:3] if one_size else (None, None)
-    output = keras.ops.convert_to_numpy(_callable(model, size)(images)).astype(np.float32)
+    try:
+        output = _callable(model, size)(images)
+    except MemoryError as error:
+        height, width = images.shape[1:3]
+        raise NLRNError(
+            f"not enough memory for a piece of {width} x {height} pixels; "
+            "choose a smaller tile_size"
+        ) from error
+    output = keras.ops.convert_to_numpy(output).astype(np.float32)
     if output.shape != images.shape:
         raise NLRNError(f"the model returned shape {output.shape} for {images.shape}")
     if not np.isfinite(output).all():
@@ -49,32 +57,10 @@ def apply_model(model: Model, images: np.ndarray, *, one_size: bool = False) -> 
 
 def _callable(model: Model, size: tuple[int | None, int | None]) -> Model:
     """A Keras model as one graph for all images of a size; any other model as it is."""
-    if keras.backend.backend() != "tensorflow" or not isinstance(model, keras.Model):
+    if not isinstance(model, keras.Model):
         return model
     graphs = _compiled.setdefault(model, {})
     if size not in graphs:
-        graphs[size] = _compile(model, size)
+        reference = weakref.ref(model)  # the cache must not keep the model alive
+        graphs[size] = backend.compiled_for_inference(lambda images: reference()(images), size)
     return graphs[size]
-
-
-def _compile(model: keras.Model, size: tuple[int | None, int | None]) -> Model:
-    import tensorflow as tf  # not needed under the other backends
-
-    reference = weakref.ref(model)  # the cache must not keep the model alive
-
-    @tf.function(input_signature=[tf.TensorSpec([None, *size, 1], tf.float32)], autograph=False)
-    def graph(images):
-        return reference()(images)
-
-    def call(images):
-        try:
-            with kernel.wanted():
-                return graph(images)
-        except tf.errors.ResourceExhaustedError as error:
-            height, width = images.shape[1:3]
-            raise NLRNError(
-                f"not enough memory for a piece of {width} x {height} pixels; "
-                "choose a smaller tile_size"
-            ) from error
-
-    return call

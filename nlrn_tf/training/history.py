@@ -10,9 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
-
-from nlrn_tf import machine
+from nlrn_tf import backend, machine
 from nlrn_tf.files import write_text
 
 NAME = "history.json"
@@ -20,7 +18,6 @@ NAME = "history.json"
 
 def record_start(workdir: str | os.PathLike, arguments: Sequence[str]) -> None:
     """Appends this start to the history of the run: command, commit, machine, versions."""
-    backend = keras.backend.backend()
     start = {
         "date": datetime.date.today().isoformat(),
         "command": shlex.join(["python", *arguments]),
@@ -28,7 +25,7 @@ def record_start(workdir: str | os.PathLike, arguments: Sequence[str]) -> None:
         "machine": machine.described(),
         "versions": {
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("keras", backend)},
+            **{name: importlib.metadata.version(name) for name in ("keras", backend.name())},
         },
     }
     history = [*read_history(workdir), start]

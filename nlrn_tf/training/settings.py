@@ -35,8 +35,8 @@ class Phase:
 # What may grow from phase to phase.
 GROWING = ("filters", "embedding_size", "num_states")
 
-# Fields of the network that follow from others of `TrainingConfig`.
-_DERIVED = (*GROWING, "task", "noise_sigma", "scales")
+# Fields of the network that follow from others of `TrainingConfig`, or are of no use in training.
+_DERIVED = (*GROWING, "task", "noise_sigma", "scales", "attention")
 
 NETWORK_FIELDS = tuple(
     field.name for field in dataclasses.fields(NLRNConfig) if field.name not in _DERIVED

@@ -3,11 +3,10 @@
 The state is described in `state.py`.
 """
 
-import keras
 import numpy as np
 from keras import ops
 
-from nlrn_tf.errors import NLRNError
+from nlrn_tf import backend
 from nlrn_tf.model import GREY_LEVELS, NLRN
 from nlrn_tf.training.settings import TrainingConfig
 from nlrn_tf.training.state import variables_of
@@ -30,8 +29,8 @@ class TrainingStep:
         self._model = model
         self._config = config
         self._names = variables_of(model)
-        self._accumulate = _compile(self._gradients)
-        self._apply = _compile(self._update)
+        self._accumulate = backend.compiled(self._gradients)
+        self._apply = backend.compiled(self._update)
 
     def __call__(self, state, batches, learning_rate):
         """Takes one step.
@@ -72,7 +71,7 @@ class TrainingStep:
             return loss * loss_scale, (loss, statistics)
 
         trainable = [state["trainable"][name] for name in names]
-        (loss, statistics), gradients = _gradients_of(scaled_loss, trainable)
+        (loss, statistics), gradients = backend.gradients_of(scaled_loss, trainable)
         parts = {n: gradient / loss_scale for n, gradient in zip(names, gradients, strict=True)}
         moved = dict(zip(non_trainable_names, statistics, strict=True))
         return {**state, "non_trainable": moved}, {**parts, _LOSS: loss}
@@ -139,31 +138,3 @@ def _adam(state, gradients, learning_rate):
 
 def _choose(condition, new, old):
     return {name: ops.where(condition, new[name], old[name]) for name in old}
-
-
-def _gradients_of(function, variables):
-    """The auxiliary result of `function`, and the gradients of its first one."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        gradients, auxiliary = jax.grad(function, has_aux=True)(variables)
-        return auxiliary, gradients
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        tape.watch(variables)
-        value, auxiliary = function(variables)
-    return auxiliary, tape.gradient(value, variables, unconnected_gradients="zero")
-
-
-def _compile(function):
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        return tf.function(function, autograph=False)
-    if backend == "jax":
-        import jax
-
-        return jax.jit(function)
-    raise NLRNError(f"KERAS_BACKEND={backend}: training needs tensorflow or jax")

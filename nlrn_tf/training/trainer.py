@@ -23,6 +23,7 @@ from pathlib import Path
 
 import keras
 
+from nlrn_tf import backend
 from nlrn_tf.data.pipeline import PipelineConfig, make_dataset
 from nlrn_tf.data.records import ensure_records, reading
 from nlrn_tf.errors import NLRNError
@@ -153,8 +154,7 @@ class _Trainer:
             ),
             first_example=self._run.examples,
         )
-        on_jax = keras.backend.backend() == "jax"
-        self._batches = dataset.as_numpy_iterator() if on_jax else iter(dataset)
+        self._batches = backend.batches_of(dataset)
         self.journal.say(
             f"{self._run.num_states} states of {self._run.filters} channels, batches of "
             f"{phase.batch_size * config.accumulate} patches of "

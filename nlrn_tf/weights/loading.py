@@ -25,7 +25,8 @@ def load_model(
       precision: of the products: "float32", "bfloat16", or "auto" for the faster one here. The
         residual stream, the input and the output are float32 in all of them.
       **config_overrides: fields of `NLRNConfig` to change, for example `window_size=31` or
-        `window_border="circular"`. `unroll` is True by default.
+        `window_border="circular"`. `unroll` is True by default. A graph that is to be saved
+        needs `attention="blocks"`.
 
     Returns:
       The network; call it on `[B, H, W, 1]` float32 in [0, 1].
@@ -45,13 +46,15 @@ def load_model(
 def save_model(model: NLRN, path: str | os.PathLike) -> None:
     """Writes `model` to a `.keras` file atomically, in float32 whatever it was trained in.
 
+    Its backend of attention is not written: that is a matter of the machine, not of the weights.
+
     Raises:
       NLRNError: the path does not end in .keras or cannot be written.
     """
     if Path(path).suffix != ".keras":
         raise NLRNError(f"{path}: must end in .keras")
     with atomic_path(path) as temporary:
-        rebuild(model, model.config).save(temporary)
+        rebuild(model, dataclasses.replace(model.config, attention=None)).save(temporary)
 
 
 def rebuild(model: NLRN, config: NLRNConfig, precision: str = "float32") -> NLRN:

@@ -8,7 +8,10 @@ import tensorflow as tf
 from tensorflow.core.framework import op_def_pb2
 
 import nlrn_tf
+from nlrn_tf.export.saved_model import METADATA_FILE, export_saved_model
 from nlrn_tf.export.signatures import ServedModel
+from nlrn_tf.layers.attention import kernel
+from nlrn_tf.weights.loading import save_model
 from nlrn_tf.weights.manifest import sha256
 from tests.support.export import (
     SIZES,
@@ -51,6 +54,21 @@ def _check_against_restore(export: Export, images: list[np.ndarray], scale: int 
         np.testing.assert_allclose(output["output"][0], expected, atol=1e-5)
         expected = nlrn_tf.restore(export.model, image, scale=scale)
         np.testing.assert_array_equal(from_file(content), expected)
+
+
+def test_the_kernel_of_this_machine_is_no_part_of_the_graph(monkeypatch, tmp_path):
+    """A graph that calls it back could run in this process only."""
+    sizes = {"filters": 32, "embedding_size": 32, "num_states": 1, "window_size": 5}
+    save_model(nlrn_tf.NLRN(nlrn_tf.NLRNConfig(**sizes)), tmp_path / "wide.keras")
+    monkeypatch.setattr(kernel, "is_supported", lambda: True)
+    used = []
+    monkeypatch.setattr(kernel, "attention", lambda *_, **__: used.append(1))
+    folder = export_saved_model(tmp_path / "wide.keras", tmp_path, precision="bfloat16")
+    assert not used
+    assert json.loads((folder / METADATA_FILE).read_text())["precision"] == "bfloat16"
+    functions = meta_graph(folder).graph_def.library.function
+    operations = {node.op for function in functions for node in function.node_def}
+    assert not {"PyFunc", "EagerPyFunc", "PyFuncStateless"} & operations
 
 
 def test_denoiser_equals_restore(denoiser):

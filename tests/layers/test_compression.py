@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import nlrn_tf
-from nlrn_tf.layers import non_local
+from nlrn_tf.layers import propagation
 from nlrn_tf.layers.compression import compressed
 
 
@@ -101,13 +101,13 @@ def test_a_network_in_low_precision_needs_the_channels_of_four_states(rng, monke
     )
     images = rng.random((2, 12, 15, 1)).astype("float32")
     channels = []
-    windowed_attention = non_local.windowed_attention
+    attend = propagation.attend
 
     def counting(queries, keys, values, **options):
         channels.append(sum(x.shape[-1] for x in keys))
-        return windowed_attention(queries, keys, values, **options)
+        return attend(queries, keys, values, **options)
 
-    monkeypatch.setattr(non_local, "windowed_attention", counting)
+    monkeypatch.setattr(propagation, "attend", counting)
     for precision, training, expected in (
         ("float32", False, [4, 8, 12, 16, 20, 24]),
         ("mixed_bfloat16", True, [4, 8, 12, 16, 20, 24]),

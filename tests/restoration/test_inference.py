@@ -7,7 +7,7 @@ import pytest
 
 import nlrn_tf
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.layers.attention.blocks import windowed_attention
+from nlrn_tf.layers.attention import blocks
 from nlrn_tf.restoration.inference import apply_model
 
 
@@ -49,13 +49,13 @@ def test_keras_model_is_traced_once_for_all_sizes():
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="compiles under TensorFlow")
 def test_one_size_attends_densely_with_the_same_result(monkeypatch):
     """Images that fit into the window: a graph made for their size needs no windows."""
-    in_windows = []
+    in_windows, attention = [], blocks.attention
 
     def windowed(*arguments, **options):
         in_windows.append(1)
-        return windowed_attention(*arguments, **options)
+        return attention(*arguments, **options)
 
-    monkeypatch.setattr("nlrn_tf.layers.non_local.windowed_attention", windowed)
+    monkeypatch.setattr(blocks, "attention", windowed)
     config = nlrn_tf.NLRNConfig(filters=4, embedding_size=2, num_states=2, window_size=9)
     model, batch = nlrn_tf.NLRN(config), images(3, 8, 9, 1)
     dense = apply_model(model, batch, one_size=True)
@@ -69,6 +69,14 @@ def test_changed_weights_are_used():
     apply_model(model, batch)
     model.set_weights([np.zeros((3, 3, 1, 1)), np.ones(1)])
     np.testing.assert_array_equal(apply_model(model, batch), np.ones_like(batch))
+
+
+def test_too_little_memory_is_named():
+    def model(_):
+        raise MemoryError
+
+    with pytest.raises(NLRNError, match=r"memory for a piece of 7 x 8 pixels.*tile_size"):
+        apply_model(model, images(1, 8, 7, 1))
 
 
 def test_model_is_not_kept_alive():

@@ -1,4 +1,5 @@
 import json
+import zipfile
 
 import keras
 import pytest
@@ -27,6 +28,19 @@ def test_overrides_change_the_configuration_and_keep_the_weights(saved):
 
 def test_weights_are_saved_in_float32_whatever_they_were_trained_in(saved):
     assert nlrn_tf.load_model(saved).dtype_policy.name == "float32"
+
+
+def test_the_backend_of_attention_is_no_matter_of_the_weights(saved, tmp_path):
+    """It is written to no file, and files from before it was a setting load."""
+    model = nlrn_tf.load_model(saved, attention="blocks")
+    assert model.config.attention == "blocks"
+    loading.save_model(model, tmp_path / "again.keras")
+    assert nlrn_tf.load_model(tmp_path / "again.keras").config.attention is None
+    with zipfile.ZipFile(manifest.WEIGHTS_DIR / "denoise_s25.keras") as packaged:
+        assert b"attention" not in packaged.read("config.json")
+    assert nlrn_tf.load_model("denoise_s25").config.attention is None
+    with pytest.raises(NLRNError, match="attention='fastest' is not allowed"):
+        nlrn_tf.load_model(saved, attention="fastest")
 
 
 def test_every_packaged_file_loads_and_matches_its_manifest():

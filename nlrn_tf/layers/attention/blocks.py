@@ -1,81 +1,44 @@
-"""Attention of each pixel to the q x q window around it.
+"""Attention of each pixel to the q x q window around it, block by block.
 
-Shapes: `B` batch, `H, W` pixels, `D` inner dimension of queries and keys, `M` channels of the
-values, `q` window size.
-
-`windowed_attention_reference` is the slow, obvious definition; `windowed_attention` computes the
-same in blocks, with memory linear in the image. `normalization="softmax"` weighs by the softmax of
-the logits over the window (paper equation 5), "mean" by the logits divided by their number
-(the dot products of Table 1).
+`B` batch, `H, W` pixels, `D` inner dimension of queries and keys, `M` channels of the values, `q`
+window size; `K` keys of a block of queries, `P` channels of codes (`mask.py`).
 """
 
-import keras
 from keras import ops
 
-from nlrn_tf.layers.attention import kernel
+from nlrn_tf import backend
 from nlrn_tf.layers.attention.mask import key_codes, query_codes, zone_size
+from nlrn_tf.layers.attention.operations import listed, softmax
 
 # Queries are taken in blocks of BLOCK x BLOCK. A block needs the (BLOCK + q - 1)^2 keys around it,
 # of which each query uses q^2: a larger block wastes products, a smaller one is inefficient.
 BLOCK = 16
 
-# So many blocks are worked on at once on TensorFlow: one keeps the cores busy where the other has
+# How many blocks are worked on at once on TensorFlow: one keeps the cores busy while the other has
 # nothing to share between them.
 BLOCKS_AT_ONCE = 2
 
 
-def windowed_attention_reference(
-    queries, keys, values, *, window_size, border="clamp", normalization="softmax"
-):
-    """Attention by gathering the window of each pixel, for tests: `H W q^2` keys in memory.
-
-    Args:
-      queries, keys: `[B, H, W, D]`.
-      values: `[B, H, W, M]`.
-      window_size: q >= 1. A side of the image shorter than q is covered whole.
-      border: "clamp" or "circular".
-      normalization: "softmax" or "mean".
-
-    Returns:
-      `[B, H, W, M]`, dtype of `values`.
-    """
-    height, width = queries.shape[1:3]
-    rows_of = [_window_indices(y, height, window_size, border) for y in range(height)]
-    columns_of = [_window_indices(x, width, window_size, border) for x in range(width)]
-    windows = [
-        [row * width + column for row in rows_of[y] for column in columns_of[x]]
-        for y in range(height)
-        for x in range(width)
-    ]  # [H W, q^2]
-    window_keys = ops.take(flatten_pixels(keys), windows, axis=1)  # [B, H W, q^2, D]
-    window_values = ops.take(flatten_pixels(values), windows, axis=1)
-    logits = ops.sum(flatten_pixels(queries)[:, :, None] * window_keys, axis=-1)
-    weights = softmax(logits) if normalization == "softmax" else logits / len(windows[0])
-    attended = ops.sum(weights[..., None] * window_values, axis=2)
-    return ops.reshape(attended, ops.shape(values))
+def obstacle(queries, keys, values, *, window_size, border, normalization):
+    """Why this cannot be done in blocks: nothing prevents it."""
+    return None
 
 
-def windowed_attention(
-    queries, keys, values, *, window_size, border="clamp", normalization="softmax"
-):
-    """The same as `windowed_attention_reference` in blocks of BLOCK x BLOCK queries.
-
-    `queries` and `keys` may be lists of `[B, H, W, D]`, whose channels are then taken together.
+def attention(queries, keys, values, *, window_size, border, normalization):
+    """Attention as `attend` defines it, in blocks of BLOCK x BLOCK queries.
 
     The blocks lie in strips of BLOCK rows. The keys of a strip are laid out column by column:
-    those of a block are then consecutive in memory and used where they are. Beside the inputs and
+    those of a block are then consecutive in memory and used where they are. Besides the inputs and
     the output there are the (BLOCK + q - 1) W keys of a strip in memory and BLOCKS_AT_ONCE times
     the BLOCK^2 (BLOCK + q - 1)^2 logits of a block. Differentiable. On TensorFlow H and W may be
-    unknown when the graph is made. Within `kernel.wanted()` a kernel does it where it can.
+    unknown when the graph is made.
     """
-    queries, keys = _listed(queries), _listed(keys)
+    queries, keys = listed(queries), listed(keys)
     is_softmax = normalization == "softmax"
-    if is_softmax and kernel.is_usable(queries, keys, values, window_size):
-        return kernel.attention(queries, keys, values, window_size=window_size, border=border)
     batch, height, width, channels = ops.shape(values)
     rows = _Axis(height, window_size, border)
     columns = _Axis(width, window_size, border)
-    queries = [ops.reshape(x, (-1, width, ops.shape(x)[-1])) for x in queries]
+    queries = [ops.reshape(x, (-1, width, ops.shape(x)[-1])) for x in queries]  # [B H, W, D]
     keys = [_continued(x, rows, columns) for x in keys]
     values = _continued(values, rows, columns)
     dtype = queries[0].dtype
@@ -108,13 +71,17 @@ def windowed_attention(
                 weights = _mean_weights(logits, columns.mask_of(block), row_mask)
             return ops.matmul(ops.cast(weights, block_values.dtype), block_values)
 
-        return _map(attend_block, columns.num_blocks, values.dtype, at_once=BLOCKS_AT_ONCE)
+        return backend.map_range(
+            attend_block, columns.num_blocks, values.dtype, at_once=BLOCKS_AT_ONCE
+        )  # [W / BLOCK, BLOCK^2, M]
 
-    strips = _map(attend_strip, batch * rows.num_blocks, values.dtype)
+    strips = backend.map_range(attend_strip, batch * rows.num_blocks, values.dtype)
+    # From column by column, as in the strips, to row by row, without the queries added to fill
+    # whole blocks.
     shape = (batch, rows.num_blocks, columns.num_blocks * BLOCK, BLOCK, channels)
-    attended = ops.transpose(ops.reshape(strips, shape), (0, 1, 3, 2, 4))
+    attended = ops.transpose(ops.reshape(strips, shape), (0, 1, 3, 2, 4))  # [B, ., BLOCK, ., M]
     shape = (batch, rows.num_blocks * BLOCK, columns.num_blocks * BLOCK, channels)
-    return ops.reshape(attended, shape)[:, :height, :width]
+    return ops.reshape(attended, shape)[:, :height, :width]  # [B, H, W, M]
 
 
 class _Axis:
@@ -157,7 +124,8 @@ class _Axis:
         # ONNX rounds quotients of negative numbers up, so none is divided here.
         zones = first_zone + (turns + count - first_zone % count) % count
         queries = self._query_codes(blocks, zones * size, zones * size, dtype)
-        queries = ops.reshape(queries, (self.num_blocks * BLOCK, 2 * count))[: self.length]
+        queries = ops.reshape(queries, (self.num_blocks * BLOCK, 2 * count))  # from [., BLOCK, P]
+        queries = queries[: self.length]
         keys = ops.arange(self.num_kept)[:, None]
         is_in_zone = ops.equal(keys // size % count, turns)
         offsets = keys % size
@@ -207,7 +175,7 @@ def _continued(keys, rows, columns):
         if axis.is_circular:
             indices = (ops.arange(axis.num_kept) + axis.length - axis.before) % axis.length
             keys = ops.take(keys, indices, axis=number)
-    return ops.reshape(keys, (-1, columns.num_kept, ops.shape(keys)[-1]))
+    return ops.reshape(keys, (-1, columns.num_kept, ops.shape(keys)[-1]))  # rows of all images
 
 
 def _strip_codes(column_codes, row_codes):
@@ -237,58 +205,17 @@ def _columns(strip, first, count):
     """`count` columns of a strip `[W, R, D]`, as pixels `[count R, D]`."""
     _, height, channels = ops.shape(strip)
     part = ops.slice(strip, (first, 0, 0), (count, height, channels))
-    return ops.reshape(part, (count * height, channels))
+    return ops.reshape(part, (count * height, channels))  # [count R, D]
 
 
 def _mean_weights(logits, column_mask, row_mask):
     """The logits in the window divided by their number; pixels are counted column by column."""
+    # [BLOCK, BLOCK, keys in a row, keys in a column]
     inside = ops.logical_and(column_mask[:, None, :, None], row_mask[None, :, None, :])
-    inside = ops.cast(ops.reshape(inside, ops.shape(logits)), logits.dtype)
+    inside = ops.cast(ops.reshape(inside, ops.shape(logits)), logits.dtype)  # [BLOCK^2, K]
     return logits * inside / ops.sum(inside, axis=-1, keepdims=True)
-
-
-def _listed(features):
-    return features if isinstance(features, (list, tuple)) else [features]
-
-
-def softmax(logits):
-    """Over the last axis."""
-    # Keras warns of an axis of size 1, which a single pixel has.
-    return ops.ones_like(logits) if logits.shape[-1] == 1 else ops.softmax(logits, axis=-1)
-
-
-def flatten_pixels(features):
-    """`[B, H, W, C]` as `[B, H W, C]`."""
-    batch, height, width, channels = ops.shape(features)
-    return ops.reshape(features, (batch, height * width, channels))
-
-
-def _map(function, count, dtype, at_once=1):
-    """Stacks `function(i)` for i < count, of which `at_once` are under way on TensorFlow.
-
-    TensorFlow's own `map_fn` (behind `ops.map`) runs ten turns at once, with ten times the memory.
-    """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.map_fn(
-            function,
-            tf.range(count),
-            parallel_iterations=at_once,
-            fn_output_signature=dtype,
-        )
-    return ops.map(function, ops.arange(count))
 
 
 def _minimum(a, b):
     # Stays a Python number where both are: shapes must be static on JAX.
     return min(a, b) if isinstance(a, int) and isinstance(b, int) else ops.minimum(a, b)
-
-
-def _window_indices(position, length, window_size, border):
-    window = min(window_size, length)
-    start = position - window // 2
-    if border == "clamp":
-        start = min(max(start, 0), length - window)
-        return list(range(start, start + window))
-    return [index % length for index in range(start, start + window)]

@@ -1,24 +1,49 @@
 """Attention of each pixel to all others.
 
-`B` batch, `N` pixels, `L` embedding size, `M` channels of the values. The N^2 logits of an image
-are far larger than all else, and a training step waits for the passes over them.
+`B` batch, `H, W` pixels, `N = H W` of them, `L` embedding size, `M` channels of the values. The N^2
+logits of an image are far larger than its other tensors, and a training step waits for the passes
+over them.
 """
 
-import functools
-
-import keras
 from keras import ops
 
-from nlrn_tf.layers.attention.blocks import softmax
+from nlrn_tf import backend
+from nlrn_tf.layers.attention.operations import flatten_pixels, joined, softmax
 
 
-def attend(logits, values, normalization="softmax"):
-    """Weighs `values` `[B, N, M]` by `logits` `[B, N, N]`; gives `[B, N, M]`, dtype of `values`."""
+def obstacle(queries, keys, values, *, window_size, border, normalization):
+    """Why the windows are not the whole image, or are not known to be, or None."""
+    if fits(values.shape, window_size):
+        return None
+    height, width = values.shape[1:3]
+    return f"an image of {height} x {width} pixels does not fit into a window of {window_size}"
+
+
+def fits(shape, window_size) -> bool:
+    """Whether images `[B, H, W, .]` are known to lie within one window."""
+    height, width = shape[1:3]
+    return None not in (height, width) and max(height, width) <= window_size
+
+
+def attention(queries, keys, values, *, window_size, border, normalization):
+    """Attention as `attend` defines it, where all windows are the whole image. Differentiable."""
+    return weigh(logits_of(joined(queries), joined(keys)), values, normalization)
+
+
+def logits_of(queries, keys):
+    """The products of all `[B, H, W, L]` with all: float32 `[B, N, N]`."""
+    queries, keys = flatten_pixels(queries), flatten_pixels(keys)
+    return ops.cast(ops.matmul(queries, _transposed(keys)), "float32")
+
+
+def weigh(logits, values, normalization):
+    """Weighs `values` `[B, H, W, M]` by `logits` `[B, N, N]`; gives their shape and dtype."""
     if normalization == "softmax":
         weights = softmax(logits)
     else:
         weights = logits / ops.cast(ops.shape(logits)[-1], logits.dtype)
-    return ops.matmul(ops.cast(weights, values.dtype), values)
+    attended = ops.matmul(ops.cast(weights, values.dtype), flatten_pixels(values))
+    return ops.reshape(attended, ops.shape(values))  # [B, H, W, M]
 
 
 def accumulating_attention(correlation, queries, keys, values):
@@ -42,7 +67,7 @@ def accumulating_attention(correlation, queries, keys, values):
     summed, weights = logits, ops.zeros((), values.dtype)
     if correlation:
         summed, weights = correlation
-        summed = logits = _fused(_sum)(summed, logits)
+        summed = logits = backend.in_one_pass(_sum)(summed, logits)
     attended, weights = _weigh(logits, weights, queries, keys, values)
     return attended, (summed, weights)
 
@@ -62,7 +87,7 @@ def _weigh(logits, weights_before, queries, keys, values):
             axis=-1,
             keepdims=True,
         )
-        upstream_logits = _fused(_logit_gradient)(
+        upstream_logits = backend.in_one_pass(_logit_gradient)(
             weights,
             ops.matmul(upstream_attended, _transposed(values)),
             row_sums,
@@ -88,16 +113,6 @@ def _logit_gradient(weights, upstream_weights, row_sums, later_states):
     upstream = ops.cast(upstream_weights, "float32") - row_sums
     own = ops.cast(weights, "float32") * upstream
     return ops.cast(own + ops.cast(later_states, "float32"), weights.dtype)
-
-
-@functools.cache
-def _fused(function):
-    """`function` in one pass over the memory: TensorFlow makes one for each of its operations."""
-    if keras.backend.backend() != "tensorflow":
-        return function
-    import tensorflow as tf
-
-    return tf.function(function, jit_compile=True, autograph=False)
 
 
 def _transposed(matrices):

@@ -1,14 +1,11 @@
 """Windowed attention in bfloat16 on Intel processors with AMX.
 
-`B` batch, `H, W` pixels. The kernel is written in C (the folder `amx`) and compiled when the
+`B` batch, `H, W` pixels. The kernel is written in C (the folder `csrc/amx`) and compiled when the
 package is installed. TensorFlow's operations write the logits to memory, several times; the kernel
 keeps them in the cache, sums in float32 and is more than twice as fast (`benchmarks/README.md`).
-It has no gradient and is no part of a saved graph, so it is used only where it is asked for: to
-restore images in this process.
+Its gradient is that of the blocks. It runs in this process and is no part of a saved graph.
 """
 
-import contextlib
-import contextvars
 import functools
 import math
 import os
@@ -17,95 +14,117 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 
+from nlrn_tf import backend
+from nlrn_tf.layers.attention import blocks
+from nlrn_tf.layers.attention.operations import listed
+
 try:
     from nlrn_tf.layers.attention import _amx
 except ImportError:  # there was no C compiler
     _amx = None
 
-# Channels are taken by so many. The kernel's limit for windows is MAX_WINDOW in problem.h.
+# The numbers of channels that the kernel takes are multiples of this.
 CHANNELS_AT_ONCE = 32
+
+# Limits of the kernel: MAX_WINDOW and MAX_PARTS in problem.h.
 LARGEST_WINDOW = 480
+MOST_PARTS = 64
 
-# Rows of queries in a piece of the work. Its keys are packed anew: the more rows, the less of that,
-# and the more memory.
+# Rows of queries in a piece of the work. The keys are packed again for each piece, so that more
+# rows save packing and take more memory.
 BAND_ROWS = 64
-
-_is_wanted = contextvars.ContextVar("_is_wanted", default=False)
-
-
-@contextlib.contextmanager
-def wanted():
-    """Within it `windowed_attention` uses the kernel where it can, also in graphs made there."""
-    token = _is_wanted.set(True)
-    try:
-        yield
-    finally:
-        _is_wanted.reset(token)
 
 
 @functools.cache
 def is_supported() -> bool:
     """Whether the kernel was compiled, and this machine has what it needs and no GPU."""
-    if _amx is None or keras.backend.backend() != "tensorflow" or not _amx.is_supported():
+    if _amx is None or not backend.takes_numpy_functions() or not _amx.is_supported():
         return False
-    import tensorflow as tf
-
-    return not tf.config.list_physical_devices("GPU")
+    return not backend.tensorflow_gpus()
 
 
-def is_usable(queries, keys, values, window_size: int) -> bool:
-    """Whether the kernel is wanted, is there, and can do this.
+def obstacle(queries, keys, values, *, window_size, border, normalization):
+    """Why the kernel cannot do this here, or None."""
+    tensors = [*listed(queries), *listed(keys), values]
+    if not is_supported():
+        return "it needs TensorFlow, a processor with AMX, no GPU, and to have been compiled"
+    if normalization != "softmax":
+        return f"it normalises by softmax, not by {normalization}"
+    if window_size > LARGEST_WINDOW:
+        return f"its windows are at most {LARGEST_WINDOW} pixels wide"
+    if len(listed(queries)) > MOST_PARTS:
+        return f"it takes queries and keys in at most {MOST_PARTS} parts"
+    if any(keras.backend.standardize_dtype(x.dtype) != "bfloat16" for x in tensors):
+        return "it computes in bfloat16 only"
+    if any(x.shape[-1] % CHANNELS_AT_ONCE for x in tensors):
+        return f"it takes multiples of {CHANNELS_AT_ONCE} channels"
+    return None
 
-    Args:
-      queries, keys: lists of `[B, H, W, .]`.
-      values: `[B, H, W, M]`.
-      window_size: q.
-    """
-    tensors = [*queries, *keys, values]
-    return (
-        _is_wanted.get()
-        and is_supported()
-        and window_size <= LARGEST_WINDOW
-        and all(keras.backend.standardize_dtype(x.dtype) == "bfloat16" for x in tensors)
-        and all(x.shape[-1] % CHANNELS_AT_ONCE == 0 for x in tensors)
-    )
 
-
-def attention(queries, keys, values, *, window_size: int, border: str):
-    """What `windowed_attention` gives with "softmax"; its logits and sums are float32.
+def attention(queries, keys, values, *, window_size, border, normalization):
+    """Softmax attention as `attend` defines it; the logits and sums are float32.
 
     Args:
-      queries, keys: lists of `[B, H, W, .]`, bfloat16.
+      queries, keys: `[B, H, W, .]` or lists of such tensors, bfloat16.
       values: `[B, H, W, M]`, bfloat16.
       window_size: q, at most LARGEST_WINDOW.
       border: "clamp" or "circular".
+      normalization: "softmax".
 
     Returns:
-      `[B, H, W, M]`, bfloat16.
+      `[B, H, W, M]`, bfloat16. Differentiable; the gradient takes the time of the blocks.
     """
     import tensorflow as tf
 
+    queries, keys = listed(queries), listed(keys)
     count = len(queries)
 
-    def attend(*arrays):
-        arrays = [np.ascontiguousarray(array) for array in arrays]
-        attended = _aligned(arrays[-1])
-        for image in range(len(attended)):
-            # The buffer protocol does not know bfloat16.
-            views = [array[image].view(np.uint16) for array in arrays]
-            _attend_image(
-                tuple(views[:count]),
-                tuple(views[count:-1]),
-                views[-1],
-                attended[image].view(np.uint16),
-                window_size,
-                border == "circular",
-            )
-        return attended
+    def in_blocks(tensors):
+        return blocks.attention(
+            tensors[:count],
+            tensors[count:-1],
+            tensors[-1],
+            window_size=window_size,
+            border=border,
+            normalization=normalization,
+        )
 
-    tensors = [*queries, *keys, values]
-    attended = tf.numpy_function(attend, tensors, tf.bfloat16, stateful=False)
-    return tf.ensure_shape(attended, values.shape)
+    @tf.custom_gradient
+    def by_kernel(*tensors):
+        attended = tf.numpy_function(
+            functools.partial(_attend_batch, count, window_size, border == "circular"),
+            tensors,
+            tf.bfloat16,
+            stateful=False,
+        )
+
+        def gradient(upstream):
+            with tf.GradientTape() as tape:
+                tape.watch(tensors)
+                attended = in_blocks(tensors)
+            return tape.gradient(attended, tensors, upstream, unconnected_gradients="zero")
+
+        return tf.ensure_shape(attended, values.shape), gradient
+
+    return by_kernel(*queries, *keys, values)
+
+
+def _attend_batch(count, window_size, is_circular, *arrays):
+    """Of NumPy arrays: `count` of queries, as many of keys, and the values, as in `attention`."""
+    arrays = [np.ascontiguousarray(array) for array in arrays]
+    attended = _aligned(arrays[-1])
+    for image in range(len(attended)):
+        # The buffer protocol does not know bfloat16.
+        views = [array[image].view(np.uint16) for array in arrays]
+        _attend_image(
+            tuple(views[:count]),
+            tuple(views[count:-1]),
+            views[-1],
+            attended[image].view(np.uint16),
+            window_size,
+            is_circular,
+        )
+    return attended
 
 
 def _aligned(array):
@@ -113,7 +132,8 @@ def _aligned(array):
     alignment = 64  # bytes
     memory = np.empty(array.nbytes + alignment, np.uint8)
     start = -memory.ctypes.data % alignment
-    return memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    memory = memory[start : start + array.nbytes].view(array.dtype)
+    return memory.reshape(array.shape)  # [B, H, W, M]
 
 
 def _attend_image(queries, keys, values, attended, window_size, is_circular):

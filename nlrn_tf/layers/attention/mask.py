@@ -1,8 +1,8 @@
 """The mask of windowed attention as further channels, "codes", of the queries and keys.
 
-Their product leaves the logit of a key in the window of the query as it is, and takes so much away
-from those of other keys that softmax gives them no weight. That saves a pass over the logits,
-which are far larger than all else.
+Their product leaves the logit of a key in the window of the query as it is, and lowers those of
+other keys so far that softmax gives them no weight. That saves a pass over the logits, which are
+far larger than all other tensors.
 
 Going outward along one axis, a key at `x` is masked from some bound `b` on. The cost
 

@@ -1,17 +1,16 @@
-"""The windowed attention against its reference and against properties of attention."""
+"""Attention in blocks against properties of attention; `test_attend.py` has the definition."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 
-from nlrn_tf.layers.attention.blocks import (
-    windowed_attention,
-    windowed_attention_reference,
-)
+from nlrn_tf.layers.attention import blocks, reference
 
-TOLERANCE = {"float32": 1e-5, "float64": 1e-10, "bfloat16": 0.1, "float16": 0.02}
+OPTIONS = {"border": "clamp", "normalization": "softmax"}
+
+
+def windowed_attention(*tensors, **options):
+    return blocks.attention(*tensors, **{**OPTIONS, **options})
 
 
 def _inputs(rng, height, width, dtype="float32", batch=1, inner=3, channels=2):
@@ -19,44 +18,6 @@ def _inputs(rng, height, width, dtype="float32", batch=1, inner=3, channels=2):
         return tf.constant(rng.normal(size=(batch, height, width, size)), dtype)
 
     return features(inner), features(inner), features(channels)
-
-
-# Not shrunk: the reference takes its time.
-@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])
-@given(
-    height=st.integers(1, 24),
-    width=st.integers(1, 24),
-    window_size=st.integers(1, 26),
-    border=st.sampled_from(["clamp", "circular"]),
-    normalization=st.sampled_from(["softmax", "mean"]),
-    dtype=st.sampled_from(list(TOLERANCE)),
-    batch=st.integers(1, 2),
-    seed=st.integers(0, 99),
-)
-def test_equals_the_reference_in_value_and_gradient(
-    height, width, window_size, border, normalization, dtype, batch, seed
-):
-    inputs = _inputs(np.random.default_rng(seed), height, width, dtype, batch)
-    exact = [tf.cast(x, "float64") for x in inputs]
-    weights = tf.constant(np.random.default_rng(1).normal(size=inputs[2].shape))
-    results = []
-    for attention, arguments in (
-        (windowed_attention, inputs),
-        (windowed_attention_reference, exact),
-    ):
-        with tf.GradientTape() as tape:
-            tape.watch(arguments)
-            output = attention(
-                *arguments, window_size=window_size, border=border, normalization=normalization
-            )
-            total = tf.reduce_sum(tf.cast(output, "float64") * weights)
-        results.append([output, *tape.gradient(total, arguments, unconnected_gradients="zero")])
-    assert results[0][0].dtype == dtype
-    for fast, reference in zip(*results, strict=True):
-        # A gradient sums over the queries of a window, so its error grows with its size.
-        scale = max(1.0, np.abs(reference).max())
-        fast = tf.cast(fast, "float64").numpy()
-        np.testing.assert_allclose(fast / scale, reference / scale, atol=TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("border", ["clamp", "circular"])
@@ -111,5 +72,5 @@ def test_sizes_may_be_unknown_when_the_graph_is_made(rng):
 
     for size in [(1, 1), (5, 40), (16, 16), (33, 17)]:
         inputs = _inputs(rng, *size)
-        expected = windowed_attention_reference(*inputs, window_size=7)
+        expected = reference.attention(*inputs, window_size=7, **OPTIONS)
         np.testing.assert_allclose(graph(*inputs), expected, atol=1e-5)

@@ -1,5 +1,7 @@
 """The compiled attention against the definition, and where it is used."""
 
+import dataclasses
+import functools
 import platform
 import shutil
 import sys
@@ -11,8 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import nlrn_tf
-from nlrn_tf.layers.attention import kernel
-from nlrn_tf.layers.attention.blocks import windowed_attention, windowed_attention_reference
+from nlrn_tf.layers.attention import blocks, kernel, reference
 from nlrn_tf.restoration.inference import apply_model
 
 IS_LINUX_X86 = sys.platform == "linux" and platform.machine() == "x86_64"
@@ -21,18 +22,21 @@ needs_amx = pytest.mark.skipif(
 )
 
 
+SOFTMAX = {"border": "clamp", "normalization": "softmax"}
+
+
 def features(rng, *shape):
     return tf.cast(rng.normal(size=shape), "bfloat16")
 
 
 def attend(queries, keys, values, **options):
     """By the kernel, and by definition in float64; both as float64."""
-    with kernel.wanted():
-        assert kernel.is_usable(queries, keys, values, options["window_size"])
-        fast = windowed_attention(queries, keys, values, **options)
+    options["normalization"] = "softmax"
+    assert kernel.obstacle(queries, keys, values, **options) is None
+    fast = kernel.attention(queries, keys, values, **options)
     assert fast.dtype == "bfloat16"
     queries, keys = (tf.cast(tf.concat(x, -1), "float64") for x in (queries, keys))
-    exact = windowed_attention_reference(queries, keys, tf.cast(values, "float64"), **options)
+    exact = reference.attention(queries, keys, tf.cast(values, "float64"), **options)
     return tf.cast(fast, "float64").numpy(), exact.numpy()
 
 
@@ -98,23 +102,84 @@ def test_values_that_are_not_finite_are_not_hidden(damaged, value):
     arrays = {name: rng.normal(size=(1, 20, 20, 32)) for name in ("queries", "keys", "values")}
     arrays[damaged][0, 10, 10] = value
     queries, keys, values = (tf.cast(x, "bfloat16") for x in arrays.values())
-    with kernel.wanted():
-        attended = windowed_attention([queries], [keys], values, window_size=9)
+    attended = kernel.attention([queries], [keys], values, window_size=9, **SOFTMAX)
     assert not np.isfinite(attended[0, 10, 10].numpy().astype("float32")).any()
 
 
-@needs_amx
-def test_used_only_where_wanted_and_possible():
+@pytest.fixture
+def by_definition(monkeypatch):
+    """The definition in the place of the compiled code, which not every machine runs."""
+
+    def attend_image(queries, keys, values, attended, window_size, is_circular):
+        def batch(arrays):
+            joined = np.concatenate([x.view(tf.bfloat16.as_numpy_dtype) for x in arrays], -1)
+            return joined.astype("float64")[None]
+
+        calls.append(1)
+        result = reference.attention(
+            batch(queries),
+            batch(keys),
+            batch([values]),
+            window_size=window_size,
+            border="circular" if is_circular else "clamp",
+            normalization="softmax",
+        )
+        attended[:] = tf.cast(result[0], "bfloat16").numpy().view(np.uint16)
+
+    calls = []
+    monkeypatch.setattr(kernel, "_attend_image", attend_image)
+    monkeypatch.setattr(kernel, "is_supported", lambda: True)
+    return calls
+
+
+@pytest.mark.parametrize("in_a_graph", [False, True])
+def test_gradient_is_that_of_the_blocks(by_definition, in_a_graph):
     rng = np.random.default_rng(0)
-    even, odd = (features(rng, 1, 9, 9, channels) for channels in (32, 31))
-    assert not kernel.is_usable([even], [even], even, 5)
-    with kernel.wanted():
-        assert kernel.is_usable([even], [even], even, 5)
-        assert not kernel.is_usable([odd], [odd], even, 5)
-        assert not kernel.is_usable([even], [even], odd, 5)
-        assert not kernel.is_usable([even], [even], even, kernel.LARGEST_WINDOW + 1)
-        assert not kernel.is_usable([tf.cast(even, "float32")] * 2, [even] * 2, even, 5)
-    assert not kernel.is_usable([even], [even], even, 5)
+    tensors = [features(rng, 2, 9, 7, channels) for channels in (32, 64, 32, 64, 32)]
+    tensors[:2] = [tf.cast(0.1, "bfloat16") * x for x in tensors[:2]]
+    weights = features(rng, 2, 9, 7, 32)
+    results = {}
+
+    def with_gradients(module, *tensors):
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            options = {"window_size": 5, "border": "circular", "normalization": "softmax"}
+            output = module.attention(tensors[:2], tensors[2:4], tensors[4], **options)
+            total = tf.reduce_sum(output * weights)
+        return output, tape.gradient(total, tensors)
+
+    for module in (kernel, blocks):
+        run = functools.partial(with_gradients, module)
+        run = tf.function(run, autograph=False) if in_a_graph else run
+        results[module] = run(*tensors)
+    (output, gradients), (expected_output, expected) = results[kernel], results[blocks]
+    assert np.abs(tf.cast(output - expected_output, "float32")).max() < 0.05
+    for gradient, in_blocks in zip(gradients, expected, strict=True):
+        assert np.abs(tf.cast(in_blocks, "float32")).max() > 0.1
+        np.testing.assert_array_equal(gradient, in_blocks)
+
+
+@pytest.mark.parametrize("unroll", [True, False])
+def test_gradient_through_a_network_is_that_without_the_kernel(by_definition, unroll):
+    config = nlrn_tf.NLRNConfig(
+        filters=32, embedding_size=32, num_states=2, window_size=3, unroll=unroll
+    )
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.random((1, 6, 5, 1), np.float32))
+    weights, gradients = None, []
+    for attention in ("kernel", "blocks"):
+        config = dataclasses.replace(config, attention=attention)
+        model = nlrn_tf.NLRN(config, dtype="mixed_bfloat16")
+        weights = weights or [w + rng.uniform(0, 0.1, w.shape) for w in model.get_weights()]
+        model.set_weights(weights)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(model(images)))
+        variables = [v.value for v in model.trainable_variables]
+        gradients.append(tape.gradient(loss, variables, unconnected_gradients="zero"))
+        assert len(by_definition) == 2  # once for each state, and never in the blocks
+    for by_kernel, in_blocks in zip(*gradients, strict=True):
+        scale = np.abs(in_blocks).max()
+        assert np.abs(by_kernel - in_blocks).max() <= 0.03 * scale
 
 
 @needs_amx

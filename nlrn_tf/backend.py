@@ -1,0 +1,208 @@
+"""What differs between Keras' backends. Every other module asks here instead of the backend.
+
+TensorFlow is the main one; JAX restores and trains; others restore. Light: Keras and the backend
+are imported when a function needs them.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+
+from nlrn_tf.errors import NLRNError
+
+
+def name() -> str:
+    """The backend of this process: "tensorflow", "jax", "torch"."""
+    import keras
+
+    return keras.backend.backend()
+
+
+def require_tensorflow(what: str) -> None:
+    """Raises NLRNError, which says that `what` needs it, unless Keras runs on TensorFlow."""
+    if not _is_tensorflow():
+        raise NLRNError(f"KERAS_BACKEND={name()}: {what} needs tensorflow")
+
+
+def takes_numpy_functions() -> bool:
+    """Whether a graph can call a Python function of NumPy arrays (`tf.numpy_function`)."""
+    return _is_tensorflow()
+
+
+def tensorflow_gpus() -> list:
+    """TensorFlow's GPUs. Imports TensorFlow, under whichever backend."""
+    import tensorflow as tf
+
+    return tf.config.list_physical_devices("GPU")
+
+
+def gpu_compute_capability() -> tuple[int, int] | None:
+    """Of TensorFlow's first GPU; None where it has none, or one that does not tell."""
+    import tensorflow as tf
+
+    gpus = tensorflow_gpus()
+    if not gpus:
+        return None
+    return tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")
+
+
+def compiled(function: Callable) -> Callable:
+    """A step of training, compiled for each structure and shape of its arguments.
+
+    Raises:
+      NLRNError: there is no training on this backend.
+    """
+    if _is_tensorflow():
+        import tensorflow as tf
+
+        return tf.function(function, autograph=False)
+    if name() == "jax":
+        import jax
+
+        return jax.jit(function)
+    raise NLRNError(f"KERAS_BACKEND={name()}: training needs tensorflow or jax")
+
+
+@functools.cache
+def in_one_pass(function: Callable) -> Callable:
+    """`function`, elementwise, in one pass over the memory.
+
+    TensorFlow makes a pass for each of its operations unless XLA joins them.
+    """
+    if not _is_tensorflow():
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def compiled_for_inference(function: Callable, size: tuple[int | None, int | None]) -> Callable:
+    """`function` of one batch of images, as one graph where the backend makes graphs.
+
+    Args:
+      function: takes and returns `[B, H, W, 1]`, float32.
+      size: H and W; None where the graph takes any.
+
+    Returns:
+      A function of `[B, H, W, 1]`, float32 array or tensor. Under TensorFlow it raises MemoryError
+      when the device has not enough memory. Under other backends it is the given one.
+    """
+    if not _is_tensorflow():
+        return function
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec([None, *size, 1], tf.float32)]
+    graph = tf.function(function, input_signature=signature, autograph=False)
+
+    def call(images):
+        try:
+            return graph(images)
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(str(error)) from error
+
+    return call
+
+
+def gradients_of(function: Callable, variables: list) -> tuple:
+    """The gradients of a function that also returns something else.
+
+    Args:
+      function: of the list `variables`; returns a scalar and an auxiliary result.
+      variables: tensors.
+
+    Returns:
+      The auxiliary result, and one gradient for each variable, zero where it has no influence.
+    """
+    if name() == "jax":
+        import jax
+
+        gradients, auxiliary = jax.grad(function, has_aux=True)(variables)
+        return auxiliary, gradients
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(variables)
+        value, auxiliary = function(variables)
+    return auxiliary, tape.gradient(value, variables, unconnected_gradients="zero")
+
+
+def map_range(function: Callable, count, dtype: str, at_once: int = 1):
+    """Stacks `function(i)` for i < count along a new first axis.
+
+    Args:
+      function: of a scalar integer tensor; returns a tensor.
+      count: an integer; on TensorFlow also a tensor.
+      dtype: of what `function` returns.
+      at_once: how many turns are under way at once on TensorFlow, whose own `map_fn` (behind
+        `keras.ops.map`) has ten of them, with ten times the memory.
+    """
+    if _is_tensorflow():
+        import tensorflow as tf
+
+        return tf.map_fn(
+            function, tf.range(count), parallel_iterations=at_once, fn_output_signature=dtype
+        )
+    from keras import ops
+
+    return ops.map(function, ops.arange(count))
+
+
+def normalize(inputs, mean, variance, gamma, beta, epsilon: float):
+    """Batch normalisation of `[B, H, W, C]` by given float32 statistics `[C]`.
+
+    Returns:
+      `[B, H, W, C]`, dtype of `inputs`; computed in float32.
+    """
+    if _is_tensorflow():
+        return _fused_batch_norm(inputs, gamma, beta, epsilon, mean, variance)[0]
+    from keras import ops
+
+    scale = gamma * ops.rsqrt(variance + epsilon)
+    outputs = ops.cast(inputs, "float32") * scale + (beta - mean * scale)
+    return ops.cast(outputs, inputs.dtype)
+
+
+def normalize_by_batch(inputs, gamma, beta, epsilon: float):
+    """Batch normalisation of `[B, H, W, C]` over batch and pixels.
+
+    Returns:
+      `[B, H, W, C]`, dtype of `inputs`, and the float32 mean and (biased) variance `[C]`.
+    """
+    from keras import ops
+
+    if _is_tensorflow():
+        outputs, mean, variance = _fused_batch_norm(inputs, gamma, beta, epsilon)
+        size = ops.shape(inputs)
+        count = ops.cast(size[0] * size[1] * size[2], "float32")
+        # The operation returns the unbiased variance, but normalises by the biased one.
+        return outputs, mean, variance * (count - 1) / count
+    features = ops.cast(inputs, "float32")
+    mean = ops.mean(features, axis=(0, 1, 2))
+    variance = ops.mean(ops.square(features - mean), axis=(0, 1, 2))
+    return normalize(inputs, mean, variance, gamma, beta, epsilon), mean, variance
+
+
+def batches_of(dataset) -> Iterator:
+    """The batches of a `tf.data.Dataset`, as tensors of the backend or as NumPy arrays."""
+    return iter(dataset) if _is_tensorflow() else dataset.as_numpy_iterator()
+
+
+def _is_tensorflow() -> bool:
+    return name() == "tensorflow"
+
+
+def _fused_batch_norm(inputs, gamma, beta, epsilon, mean=(), variance=()):
+    """One TensorFlow operation for all of it, by the batch where no statistics are given.
+
+    A training step takes a quarter less time than with the operations one by one.
+    """
+    import tensorflow as tf
+
+    return tf.raw_ops.FusedBatchNormV3(
+        x=inputs,
+        scale=gamma,
+        offset=beta,
+        mean=tf.convert_to_tensor(mean, tf.float32),
+        variance=tf.convert_to_tensor(variance, tf.float32),
+        epsilon=epsilon,
+        is_training=isinstance(mean, tuple),
+    )[:3]

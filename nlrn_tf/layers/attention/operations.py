@@ -1,0 +1,26 @@
+"""What the ways of attention share. `B` batch, `H, W` pixels, `C` channels."""
+
+from keras import ops
+
+
+def listed(features):
+    """A tensor as a list of one; a list as it is."""
+    return list(features) if isinstance(features, (list, tuple)) else [features]
+
+
+def joined(features):
+    """The channels of a list of tensors taken together."""
+    features = listed(features)
+    return features[0] if len(features) == 1 else ops.concatenate(features, axis=-1)
+
+
+def flatten_pixels(features):
+    """`[B, H, W, C]` as `[B, H W, C]`."""
+    batch, height, width, channels = ops.shape(features)
+    return ops.reshape(features, (batch, height * width, channels))  # [B, H W, C]
+
+
+def softmax(logits):
+    """Over the last axis."""
+    # Keras warns of an axis of size 1, which a single pixel has.
+    return ops.ones_like(logits) if logits.shape[-1] == 1 else ops.softmax(logits, axis=-1)

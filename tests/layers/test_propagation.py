@@ -1,0 +1,87 @@
+"""The forms of the correlation: which is chosen, and that each attends by the sum."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import nlrn_tf
+from nlrn_tf.layers import propagation as forms
+from nlrn_tf.layers.attention import reference
+from nlrn_tf.layers.propagation import propagation
+
+CONFIG = nlrn_tf.NLRNConfig(filters=6, embedding_size=3, num_states=4, window_size=7)
+IN_WINDOW, LARGE, UNKNOWN = (None, 7, 5, 6), (None, 8, 5, 6), (None, None, 5, 6)
+
+
+@pytest.mark.parametrize("shape", [IN_WINDOW, LARGE, UNKNOWN], ids=["dense", "large", "unknown"])
+@pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("similarity", ["embedded_gaussian", "dot_product"])
+def test_the_form_follows_from_the_shape_and_the_network(shape, unroll, training, similarity):
+    config = dataclasses.replace(CONFIG, unroll=unroll, similarity=similarity)
+    form = propagation(config, shape, dtype="float32", training=training)
+    if shape != IN_WINDOW:
+        expected = forms.ListedFactors if unroll else forms.StackedFactors
+    elif unroll and training and similarity == "embedded_gaussian":
+        expected = forms.SummedForTraining
+    else:
+        expected = forms.SummedLogits
+    assert type(form) is expected
+    alone = dataclasses.replace(config, correlation_propagation=False)
+    form = propagation(alone, shape, dtype="float32", training=training)
+    assert type(form) is forms.NoPropagation
+
+
+@pytest.mark.parametrize("size", [(7, 5), (8, 5)], ids=["dense", "windowed"])
+@pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    ("similarity", "normalization"),
+    [("embedded_gaussian", "softmax"), ("embedded_dot_product", "mean")],
+)
+@pytest.mark.parametrize("propagates", [False, True])
+def test_each_state_attends_by_the_sum_of_the_correlations(
+    rng, size, unroll, training, similarity, normalization, propagates
+):
+    """The definition has the embeddings of all states so far side by side."""
+    config = dataclasses.replace(
+        CONFIG, unroll=unroll, similarity=similarity, correlation_propagation=propagates
+    )
+    features = tf.zeros((2, *size, 6))
+    form = propagation(config, features.shape, dtype="float32", training=training)
+    correlation = form.start(features)
+    states = [rng.normal(size=(3, 2, *size, 3)).astype("float32") for _ in range(4)]
+    for number in range(4):
+        queries, keys, values = map(tf.constant, states[number])
+        attended, correlation = form.attend(correlation, number, queries, keys, values)
+        summed = states[: number + 1] if propagates else states[number : number + 1]
+        expected = reference.attention(
+            [queries for queries, _, _ in summed],
+            [keys for _, keys, _ in summed],
+            values,
+            window_size=7,
+            border="clamp",
+            normalization=normalization,
+        )
+        np.testing.assert_allclose(attended, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("attention", "training", "expected"),
+    [
+        (None, False, None),
+        (None, True, "blocks"),
+        ("kernel", False, "kernel"),
+        ("kernel", True, "blocks"),
+        ("reference", True, "reference"),
+    ],
+)
+def test_the_kernel_does_not_train(monkeypatch, attention, training, expected):
+    used = []
+    monkeypatch.setattr(forms, "attend", lambda *_, backend, **__: used.append(backend))
+    config = dataclasses.replace(CONFIG, attention=attention, unroll=True)
+    form = propagation(config, LARGE, dtype="float32", training=training)
+    form.attend((), 0, tf.zeros((1, 8, 5, 3)), tf.zeros((1, 8, 5, 3)), tf.zeros((1, 8, 5, 6)))
+    assert used == [expected]
