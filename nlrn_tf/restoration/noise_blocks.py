@@ -25,8 +25,10 @@ _MIN_BLOCKS = 16  # side by side
 _MAX_BLOCKS = 40000  # overlapping; more would cost time and tell nothing new
 _MAX_SATURATED = 0.5  # of a block
 _MAX_CONSTANT = 0.5  # of a block without any difference: not a photograph, or a frame around it
+_MAX_PIXELS = 4_000_000  # of larger images evenly spaced strips are looked at
+_STRIP = 256  # rows
 _LOWEST = 0.1  # share of blocks to start from
-_MIN_FACTOR = 0.3  # blocks with less of the variance left by clipping are not used
+_MIN_FACTOR = 0.25  # blocks with less of the variance left by clipping are not used
 _CLOSE = 1.0  # standard deviations above the noise up to which a block counts as free of structure
 _ROUNDS = 30
 
@@ -39,6 +41,7 @@ class PlaneNoise:
       sigma: standard deviation in grey levels.
       num_blocks: how many blocks could be used; 0 where the plane is too small for blocks.
       usable: share of the blocks that are neither saturated nor constant.
+      constant: share of the blocks that are not saturated that is constant.
       smooth: share of the used blocks whose variance is that of the noise alone. Pure noise has
         0.84.
     """
@@ -46,6 +49,7 @@ class PlaneNoise:
     sigma: float
     num_blocks: int
     usable: float
+    constant: float
     smooth: float
 
 
@@ -76,6 +80,20 @@ def block_statistics(image: np.ndarray) -> Blocks | None:
     Args:
       image: float32 `[H, W, C]` in grey levels.
     """
+    height, width = image.shape[:2]
+    every = -(-height * width // _MAX_PIXELS)
+    tops = range(0, height, every * _STRIP) if every > 1 else [0]
+    strips = [image[top : top + _STRIP] if every > 1 else image for top in tops]
+    found = [_strip_statistics(strip, _limits(image)) for strip in strips]
+    found = [blocks for blocks in found if blocks is not None]
+    if not found:
+        return None
+    arrays = ("products", "means", "saturated", "constant")
+    joined = {name: np.concatenate([getattr(part, name) for part in found]) for name in arrays}
+    return dataclasses.replace(found[0], **joined)
+
+
+def _strip_statistics(image: np.ndarray, limits: tuple[float, float]) -> Blocks | None:
     differences = second_differences(image)
     if differences is None:
         return None
@@ -89,7 +107,6 @@ def block_statistics(image: np.ndarray) -> Blocks | None:
     top, left = ((a - b) // 2 for a, b in zip(image.shape[:2], (height, width), strict=True))
     inner = image[top : top + height, left : left + width]
     channels = range(image.shape[2])
-    limits = _limits(inner)
 
     def block_means(values):
         step = max(1, round((rows * columns) ** 0.5 / 4))
@@ -145,9 +162,11 @@ def plane_noise(blocks: Blocks, axis: np.ndarray, rounding: float = 0.0) -> Plan
     flat = (blocks.constant == 1).all(axis=0)
     saturated = np.where(flat, 0, blocks.saturated)[:, axis != 0].max(axis=1)
     constant = blocks.constant[:, axis != 0].min(axis=1)
-    usable = (saturated <= _MAX_SATURATED) & (constant <= _MAX_CONSTANT)
+    unsaturated = saturated <= _MAX_SATURATED
+    usable = unsaturated & (constant <= _MAX_CONSTANT)
+    still = 1 - usable.sum() / max(unsaturated.sum(), 1)
     if not usable.any():
-        return PlaneNoise(0.0, 0, 0.0, 0.0)
+        return PlaneNoise(0.0, 0, 0.0, float(still), 0.0)
     variances = np.maximum(np.einsum("nab,a,b->n", blocks.products[usable], axis, axis), 0)
     means = blocks.means[usable]
 
@@ -160,7 +179,7 @@ def plane_noise(blocks: Blocks, axis: np.ndarray, rounding: float = 0.0) -> Plan
 
     variance, smooth = _lowest_mode(variances, factors, blocks.freedom)
     sigma = max(variance - rounding**2 / 12 * (axis @ axis), 0) ** 0.5
-    return PlaneNoise(float(sigma), int(usable.sum()), float(usable.mean()), smooth)
+    return PlaneNoise(float(sigma), int(usable.sum()), float(usable.mean()), float(still), smooth)
 
 
 def _lowest_mode(variances: np.ndarray, factors, freedom: float) -> tuple[float, float]:

@@ -12,7 +12,9 @@ from nlrn_tf.weights.manifest import manifest
 
 NORMAL_QUARTILE = 0.6745  # of the standard normal distribution: its median absolute value
 MIN_USABLE = 0.05  # share of the blocks
-MIN_SMOOTH = 0.03
+MAX_CONSTANT = 0.5  # share of the blocks that are not saturated
+MIN_SMOOTH = 0.05  # share of the blocks
+MAX_UNSEEN = 3.0  # grey levels; taking so little for noise hardly changes an image
 
 
 def denoiser_levels() -> dict[str, float]:
@@ -88,11 +90,13 @@ def estimate_noise(image: np.ndarray) -> NoiseEstimate:
         noise_blocks.plane_noise(blocks, axis, rounding) for axis in np.eye(values.shape[2])
     ]
     planes = channels
+    reason = _doubt(values, channels)
+    if _is_drawing(channels):
+        return NoiseEstimate(0.0, reason is None, reason, (0.0,) * len(planes))
     if len(channels) == 3:
         planes = [noise_blocks.plane_noise(blocks, axis, rounding) for axis in TO_OPPONENT]
     told = [channel.sigma for channel in channels if channel.num_blocks]
     sigma = float(np.sqrt(np.mean(np.square(told)))) if told else 0.0
-    reason = _doubt(values, channels)
     return NoiseEstimate(sigma, reason is None, reason, tuple(plane.sigma for plane in planes))
 
 
@@ -123,10 +127,16 @@ def _of_few_pixels(values: np.ndarray) -> NoiseEstimate:
 def _doubt(values: np.ndarray, channels: list[noise_blocks.PlaneNoise]) -> str | None:
     """Why an estimate is not reliable, if it is not."""
     told = [channel for channel in channels if channel.num_blocks]
-    if not told:
-        return None if np.ptp(values) == 0 else "nearly all of it is black, white or without noise"
-    if max(channel.usable for channel in told) < MIN_USABLE:
-        return "nearly all of it is black, white or without noise"
-    if max(channel.smooth for channel in told) < MIN_SMOOTH:
+    if np.ptp(values) == 0:
+        return None
+    if _is_drawing(channels):
+        return "most of it is without any noise, as a drawing is"
+    if max((channel.usable for channel in told), default=0) < MIN_USABLE:
+        return "nearly all of it is black or white"
+    if all(channel.smooth < MIN_SMOOTH and channel.sigma > MAX_UNSEEN for channel in told):
         return "it has fine texture nearly everywhere, which looks like noise"
     return None
+
+
+def _is_drawing(channels: list[noise_blocks.PlaneNoise]) -> bool:
+    return min(channel.constant for channel in channels) > MAX_CONSTANT
