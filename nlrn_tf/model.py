@@ -24,7 +24,12 @@ class NLRN(keras.Model):
 
     Args:
       config: the architecture.
+
+    Attributes:
+      packaged_name: of the packaged weights that it has, None for others (`load_model` sets it).
     """
+
+    packaged_name: str | None = None
 
     def __init__(self, config: NLRNConfig | dict | None = None, **kwargs):
         super().__init__(autocast=False, **kwargs)

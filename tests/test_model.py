@@ -10,7 +10,7 @@ import tensorflow as tf
 import nlrn_tf
 from nlrn_tf.config import SIMILARITIES
 from nlrn_tf.layers.non_local import NonLocal
-from nlrn_tf.weights.loading import rebuild
+from nlrn_tf.weights.rebuilding import rebuild
 from nlrn_tf.weights.released import import_saved_model
 
 TINY = nlrn_tf.NLRNConfig(filters=8, embedding_size=4, num_states=3, window_size=7)

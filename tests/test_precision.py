@@ -12,7 +12,8 @@ from nlrn_tf.model import NLRN
 from nlrn_tf.precision import resolved
 from nlrn_tf.restoration.planes import predict
 from nlrn_tf.tasks.denoising import Denoising
-from nlrn_tf.weights.loading import load_model, rebuild, save_model
+from nlrn_tf.weights.loading import load_model, save_model
+from nlrn_tf.weights.rebuilding import rebuild
 from nlrn_tf.weights.released import import_saved_model
 
 

@@ -15,7 +15,7 @@ from nlrn_tf.export.warmup import warmup_requests, write_warmup_requests
 from nlrn_tf.files import atomic_folder
 from nlrn_tf.model import NLRN
 from nlrn_tf.precision import resolved
-from nlrn_tf.restoration.restorer import FLOAT_RANGE
+from nlrn_tf.restoration.checks import FLOAT_RANGE
 from nlrn_tf.tasks.registry import task_of
 from nlrn_tf.weights.loading import load_model
 from nlrn_tf.weights.manifest import find_weights, sha256

@@ -6,25 +6,35 @@ says what it is for.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.colour import rgb_to_ycbcr, ycbcr_to_rgb
+from nlrn_tf.imaging.opponent import is_grey
 from nlrn_tf.imaging.resize import imresize
 from nlrn_tf.imaging.samples import quantized, unit_range
+from nlrn_tf.restoration import colour
+from nlrn_tf.restoration.checks import checked_image
 from nlrn_tf.restoration.inference import Model
 from nlrn_tf.restoration.planes import predict, predict_patches, self_ensemble
+from nlrn_tf.settings import require
 from nlrn_tf.tasks.registry import task_of
+from nlrn_tf.weights.level_choice import checked_level
 
 # Called now and then with the fraction of the work done since the last call.
 OnProgress = Callable[[float], None]
 
 PROTOCOLS = ("full", "patches")
+COLOURS = ("opponent", "channels")
+PEAK_16_BITS = 65535
 
-# Noise takes a float image out of [0, 1], but not further than this; 0..255 does not pass.
-FLOAT_RANGE = (-2.0, 3.0)
+# Noise of less than this, in grey levels, is left alone: rounding to 8 bits adds as much.
+UNSEEN_LEVEL = 0.5
+
+_CENTRES = (0.0, colour.MID_GREY, colour.MID_GREY)
 
 
 def restore(
@@ -32,10 +42,10 @@ def restore(
 ) -> np.ndarray:
     """Restores a grey or colour image: removes its noise, or enlarges it.
 
-    A denoiser restores the channels of a colour image one by one; it expects its noise level in
-    each of them. A super-resolution model restores the bicubically enlarged image: grey
-    directly, of a colour image the luma (Y of BT.601), and Cb and Cr stay bicubic. Alpha is kept
-    as it is, or enlarged bicubically.
+    A denoiser of known level restores a colour image along opponent axes, each plane at its own
+    level (`restoration.colour`), and one of unknown level channel by channel. A super-resolution
+    model restores the bicubically enlarged image: grey directly, of a colour image the luma (Y of
+    BT.601), and Cb and Cr stay bicubic. Alpha is kept as it is, or enlarged bicubically.
 
     Args:
       model: see the head of this module. One of unknown task enlarges when `scale` is given.
@@ -43,15 +53,15 @@ def restore(
         uint8, uint16, or float in [0, 1]. The noise of a float image may leave that range, but
         not [-2, 3].
       on_progress: called now and then with the fraction of the work done since the last call.
-      **options: of `Restorer`: `scale`, `self_ensemble`, `tile_size`, `overlap`, ...
+      **options: of `Restorer`: `noise_sigma`, `strength`, `scale`, `self_ensemble`, ...
 
     Returns:
       The dtype of `image`, and its shape, with `H, W` times `scale`, rounded up as MATLAB does,
       where it was enlarged; clipped to the range of the dtype, whole numbers rounded.
 
     Raises:
-      NLRNError: unsupported dtype, shape or values, a scale that does not fit the model, or as
-        for `predict`.
+      NLRNError: unsupported dtype, shape or values, an option that does not fit the model, or as
+        for `planes.predict`.
     """
     return Restorer(model, **options)(image, on_progress)
 
@@ -65,6 +75,11 @@ class Restorer:
       scale: factor of a super-resolution model, by default the first one it was trained for. A
         model for several scales takes any number from half below the smallest to the largest.
         None for a model that does not enlarge.
+      noise_sigma: noise of the image in grey levels of 0..255, or that of the three opponent planes
+        of a colour image; by default the level of the model. Another level scales the image.
+      colour: "opponent" axes, or "channels" one by one, for a denoiser of known level.
+      strength: how much of the restoration is applied, 0 to 1.
+      white_level: the value of white in an image of 16 bits; by default 65535.
       self_ensemble: averages over the 8 flips and rotations, for 8 times the work.
       protocol: "full" restores whole images, in tiles where they are large; "patches" averages
         overlapping patches, as the original release does.
@@ -72,11 +87,15 @@ class Restorer:
       patch_size, stride: of the patches, see `planes.predict_patches`.
 
     Raises:
-      NLRNError: a scale that does not fit the model.
+      NLRNError: a value is not possible, or does not fit the model.
     """
 
     model: Model
     scale: float | None = None
+    noise_sigma: float | tuple[float, float, float] | None = None
+    colour: str = "opponent"
+    strength: float = 1.0
+    white_level: int | None = None
     self_ensemble: bool = False
     protocol: str = "full"
     tile_size: int | None = None
@@ -89,24 +108,58 @@ class Restorer:
         scales = getattr(config, "scales", ())
         scale = task_of(config, self.scale).checked_scale(scales, self.scale)
         object.__setattr__(self, "scale", scale)
+        require(self, "colour", self.colour in COLOURS, f"one of {', '.join(COLOURS)}")
+        require(self, "strength", 0 <= self.strength <= 1, "a number from 0 to 1")
+        has_white = self.white_level is not None
+        possible = not has_white or 0 < self.white_level <= PEAK_16_BITS
+        require(self, "white_level", possible, "a value from 1 to 65535")
+        if self.noise_sigma is not None:
+            self._check_level()
 
     def __call__(self, image: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
         """Restores an image, see `restore`."""
-        image = _checked_image(image)
-        values = unit_range(image).reshape(*image.shape[:2], -1)  # [H, W, C]
+        image = checked_image(image)
+        values = self._unit_range(image).reshape(*image.shape[:2], -1)  # [H, W, C]
         channels = 3 if values.shape[2] >= 3 else 1
-        values, alpha = values[..., :channels], values[..., channels:]
-        if self.scale is None:
-            restored = self._channels(values, on_progress)
-        else:
-            restored = self._enlarged(values, on_progress)
-            alpha = imresize(alpha, self.scale) if alpha.size else alpha
+        restored = self.values(values[..., :channels], on_progress)
+        alpha = unit_range(image).reshape(values.shape)[..., channels:]
         if alpha.size:
-            restored = np.concatenate([restored, alpha], axis=-1)
-        return _like(image, restored.reshape(*restored.shape[:2], *image.shape[2:]))
+            alpha = alpha if self.scale is None else imresize(alpha, self.scale)
+            restored = [self._like(image, restored), _like(image, alpha)]
+            restored = np.concatenate(restored, axis=-1)
+        else:
+            restored = self._like(image, restored)
+        return restored.reshape(*restored.shape[:2], *image.shape[2:])
+
+    def values(self, values: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
+        """Restores grey or RGB values.
+
+        Args:
+          values: float `[H, W, C]`, C of 1 or 3, finite; [0, 1] plus noise.
+          on_progress: see `restore`.
+
+        Returns:
+          float32 `[H', W', C]`, enlarged by `scale`; not clipped.
+
+        Raises:
+          NLRNError: as for `planes.predict`.
+        """
+        report = on_progress or _silent
+        if self.scale is not None:
+            return self._enlarged(values, report)
+        if values.shape[2] == 1 or is_grey(values):
+            plane = self.plane(values[..., 0], report)
+            return np.repeat(plane[..., None], values.shape[2], axis=-1)
+        if self.colour == "opponent" and self._level is not None:
+            return self._blended(values, self._opponent(values, report))
+        parts = [
+            self.plane(values[..., channel], _share(report, 1 / values.shape[2]))
+            for channel in range(values.shape[2])
+        ]
+        return np.stack(parts, axis=-1)
 
     def plane(self, image: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
-        """Runs the network on one plane; one that enlarges gets the enlarged image.
+        """Restores one plane; a model that enlarges gets the enlarged image.
 
         Args:
           image: float `[H, W]`, finite; [0, 1] plus noise.
@@ -118,49 +171,115 @@ class Restorer:
         Raises:
           NLRNError: as for `planes.predict`.
         """
+        level = self._level if self.noise_sigma is not None else None
+        restored = self._at_level(self.model, image, level, on_progress or _silent)
+        return self._blended(image, restored)
+
+    @property
+    def _level(self) -> float | None:
+        """The noise of the channels; None for a model of unknown level."""
+        if isinstance(self.noise_sigma, tuple):
+            return math.sqrt(sum(level**2 for level in self.noise_sigma) / 3)
+        if self.noise_sigma is not None:
+            return self.noise_sigma
+        return getattr(getattr(self.model, "config", None), "noise_sigma", None)
+
+    def _check_level(self) -> None:
+        config = getattr(self.model, "config", None)
+        if getattr(config, "noise_sigma", None) is None:
+            raise NLRNError(
+                f"noise_sigma={self.noise_sigma}: is for denoisers whose weights tell their level; "
+                "leave it out"
+            )
+        several = isinstance(self.noise_sigma, tuple)
+        for level in self.noise_sigma if several else (self.noise_sigma,):
+            if not several or level:
+                checked_level(level)
+
+    def _opponent(self, rgb: np.ndarray, report: OnProgress) -> np.ndarray:
+        """Float RGB `[H, W, 3]` restored along the opponent axes."""
+        luma_model, chroma_model = colour.companions(self.model, self._level)
+        levels = colour.plane_levels(self.noise_sigma or self._level)
+        models = (luma_model, chroma_model, chroma_model)
+        costs = [_cost(model) for model in models]
+        planes = [
+            self._at_level(model, plane, level, _share(report, cost / sum(costs)), about)
+            for model, plane, level, cost, about in zip(
+                models, colour.split(rgb), levels, costs, _CENTRES, strict=True
+            )
+        ]
+        return colour.joined(*planes)
+
+    def _at_level(
+        self,
+        model: Model,
+        image: np.ndarray,
+        level: float | None,
+        report: OnProgress,
+        about: float = 0.0,
+    ) -> np.ndarray:
+        """The model on a plane of noise `level`: f(y) = f0(a y) / a, scaled about a value."""
+        own = getattr(getattr(model, "config", None), "noise_sigma", None)
+        if level is None or own is None or level == own:
+            return self._views(model, image, report)
+        if level < UNSEEN_LEVEL:
+            report(1.0)
+            return np.asarray(image, np.float32)
+        factor = np.float32(own / level)
+        scaled = self._views(model, about + factor * (image - np.float32(about)), report)
+        return about + (scaled - np.float32(about)) / factor
+
+    def _views(self, model: Model, image: np.ndarray, report: OnProgress) -> np.ndarray:
         if not self.self_ensemble:
-            return self._view(image, on_progress or _silent)
-        views = 8
+            return self._view(model, image, report)
+        return self_ensemble(lambda view: self._view(model, view, _share(report, 1 / 8)), image)
 
-        def report(part):
-            if on_progress is not None:
-                on_progress(part / views)
-
-        return self_ensemble(lambda view: self._view(view, report), image)
-
-    def _view(self, image: np.ndarray, on_progress: OnProgress) -> np.ndarray:
+    def _view(self, model: Model, image: np.ndarray, report: OnProgress) -> np.ndarray:
         if self.protocol == "patches":
-            return predict_patches(self.model, image, self.patch_size, self.stride)
+            return predict_patches(model, image, self.patch_size, self.stride)
         return predict(
-            self.model,
-            image,
-            tile_size=self.tile_size,
-            overlap=self.overlap,
-            on_progress=on_progress,
+            model, image, tile_size=self.tile_size, overlap=self.overlap, on_progress=report
         )
 
-    def _channels(self, values: np.ndarray, on_progress: OnProgress | None) -> np.ndarray:
-        """Float `[H, W, C]` restored one channel after the other."""
-        count = values.shape[2]
-
-        def report(part):
-            if on_progress is not None:
-                on_progress(part / count)
-
-        planes = [self.plane(values[..., channel], report) for channel in range(count)]
-        return np.stack(planes, axis=-1)
-
-    def _enlarged(self, values: np.ndarray, on_progress: OnProgress | None) -> np.ndarray:
+    def _enlarged(self, values: np.ndarray, report: OnProgress) -> np.ndarray:
         """Float grey or RGB `[H, W, C]` enlarged: Y by the network, Cb and Cr bicubic."""
         if values.shape[2] == 1:
-            return self.plane(imresize(values[..., 0], self.scale), on_progress)[..., None]
+            return self.plane(imresize(values[..., 0], self.scale), report)[..., None]
         ycbcr = imresize(rgb_to_ycbcr(values), self.scale)
-        ycbcr[..., 0] = self.plane(ycbcr[..., 0], on_progress)
+        ycbcr[..., 0] = self.plane(ycbcr[..., 0], report)
         return ycbcr_to_rgb(ycbcr)
+
+    def _blended(self, before: np.ndarray, restored: np.ndarray) -> np.ndarray:
+        if self.strength == 1:
+            return restored
+        return before + np.float32(self.strength) * (restored - before)
+
+    def _unit_range(self, image: np.ndarray) -> np.ndarray:
+        """float32 in [0, 1] of white."""
+        if self.white_level is None or image.dtype != np.uint16:
+            return unit_range(image)
+        return image.astype(np.float32) / np.float32(self.white_level)
+
+    def _like(self, image: np.ndarray, restored: np.ndarray) -> np.ndarray:
+        """Float in [0, 1] of white in the dtype of `image`, clipped to its range."""
+        if self.white_level is None or image.dtype != np.uint16:
+            return _like(image, restored)
+        highest = max(self.white_level, int(image.max()))
+        return np.clip(np.rint(restored * self.white_level), 0, highest).astype(np.uint16)
+
+
+def _share(report: OnProgress, part: float) -> OnProgress:
+    return lambda fraction: report(part * fraction)
 
 
 def _silent(_: float) -> None:
     pass
+
+
+def _cost(model: Model) -> float:
+    """How long a network takes in proportion, by its size."""
+    config = getattr(model, "config", None)
+    return getattr(config, "num_states", 1) * getattr(config, "filters", 1) ** 2
 
 
 def _like(image: np.ndarray, restored: np.ndarray) -> np.ndarray:
@@ -168,29 +287,3 @@ def _like(image: np.ndarray, restored: np.ndarray) -> np.ndarray:
     if image.dtype in (np.uint8, np.uint16):
         return quantized(restored, image.dtype)
     return np.clip(restored, 0, 1).astype(image.dtype)
-
-
-def _checked_image(image: np.ndarray) -> np.ndarray:
-    image = np.asarray(image)
-    if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4):
-        raise NLRNError(
-            f"image of shape {image.shape} is not supported; [H, W], [H, W, 1] and RGB [H, W, 3] "
-            "are, and with alpha [H, W, 2] and [H, W, 4]"
-        )
-    if image.size == 0:
-        raise NLRNError(f"image of shape {image.shape} is empty")
-    if image.dtype in (np.uint8, np.uint16):
-        return image
-    if not np.issubdtype(image.dtype, np.floating):
-        raise NLRNError(
-            f"image of dtype {image.dtype} is not supported; uint8, uint16 and float ([0, 1]) are"
-        )
-    if not np.isfinite(image).all():
-        raise NLRNError("image has values that are not finite (NaN or Inf)")
-    low, high = float(image.min()), float(image.max())
-    if low < FLOAT_RANGE[0] or high > FLOAT_RANGE[1]:
-        raise NLRNError(
-            f"float image has values from {low:.3g} to {high:.3g}; expected [0, 1] (plus noise), "
-            "divide it by its white level"
-        )
-    return image

@@ -7,6 +7,7 @@ each is at which level is measured by `maintenance/measure_levels.py` and kept i
 import functools
 import json
 import math
+import os
 from collections.abc import Collection
 
 import numpy as np
@@ -58,10 +59,25 @@ def denoisers(family: str | None = None) -> dict[str, float]:
     return {
         name: config["noise_sigma"]
         for name, config in configs.items()
-        if config["task"] == "denoise"
-        and config["noise_sigma"]
-        and family in (None, family_of(name))
+        if config["noise_sigma"] and family in (None, family_of(name))
     }
+
+
+def of_family(name: str | os.PathLike, noise_sigma: float | None) -> str | os.PathLike:
+    """The best packaged name at a level where `name` is a family, else `name` itself.
+
+    Raises:
+      NLRNError: a family without a level.
+    """
+    members = denoisers(os.fspath(name))
+    if not members or os.fspath(name) in manifest():
+        return name
+    if noise_sigma is None:
+        raise NLRNError(
+            f"{name}: is a family of denoisers ({', '.join(sorted(members))}); give noise_sigma, "
+            "or one of them"
+        )
+    return best_denoiser(noise_sigma, members)
 
 
 def best_denoiser(noise_sigma: float, names: Collection[str] | None = None) -> str:
@@ -89,7 +105,7 @@ def best_denoiser(noise_sigma: float, names: Collection[str] | None = None) -> s
     if unknown:
         raise NLRNError(f"{', '.join(unknown)}: not a packaged denoiser")
     if not names:
-        raise NLRNError("no denoiser is packaged; give --weights")
+        raise NLRNError("no denoiser is packaged; give weights=PATH")
     scores = {name: _scores(name) for name in names}
     if all(scores.values()):
         return max(names, key=lambda name: _interpolated(scores[name], noise_sigma))

@@ -7,8 +7,9 @@ import numpy as np
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
 from nlrn_tf.precision import POLICIES
+from nlrn_tf.tasks.registry import task_of
 from nlrn_tf.weights.level_choice import checked_level
-from nlrn_tf.weights.loading import rebuild
+from nlrn_tf.weights.rebuilding import rebuild
 
 
 def at_level(model: NLRN, noise_sigma: float) -> NLRN:
@@ -35,8 +36,11 @@ def at_level(model: NLRN, noise_sigma: float) -> NLRN:
       NLRNError: a level that is not in (0, 150], no denoiser, or one of unknown level.
     """
     noise_sigma = checked_level(noise_sigma)
-    if model.config.task == "sr":
-        raise NLRNError(f"noise_sigma={noise_sigma:g}: is for denoisers; the network is for sr")
+    task = task_of(model.config)
+    if task.setting != "noise_sigma":
+        raise NLRNError(
+            f"noise_sigma={noise_sigma:g}: is for denoisers; the network is for {task.name}"
+        )
     if model.config.noise_sigma is None:
         raise NLRNError(
             f"noise_sigma={noise_sigma:g}: the network does not say which level it was trained for"

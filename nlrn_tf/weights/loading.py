@@ -11,8 +11,11 @@ from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import atomic_path
 from nlrn_tf.model import NLRN
-from nlrn_tf.precision import POLICIES, resolved
-from nlrn_tf.weights.manifest import find_weights
+from nlrn_tf.precision import resolved
+from nlrn_tf.weights.level_choice import of_family
+from nlrn_tf.weights.levels import at_level
+from nlrn_tf.weights.manifest import find_weights, manifest
+from nlrn_tf.weights.rebuilding import rebuild
 
 
 def load_model(
@@ -21,12 +24,14 @@ def load_model(
     """Loads a network for inference.
 
     Args:
-      name_or_path: a packaged name such as "denoise_s25", or the path of a `.keras` file.
+      name_or_path: a packaged name such as "denoise_s25", the path of a `.keras` file, or a family
+        of packaged denoisers, "denoise" or "denoise_lite". Of a family the weights that are best
+        at `noise_sigma` are taken.
       precision: of the products: "float32", "bfloat16", or "auto" for the faster one here. The
         residual stream, the input and the output are float32 in all of them.
       **config_overrides: fields of `NLRNConfig` to change, for example `window_size=31` or
-        `window_border="circular"`. `unroll` is True by default. A graph that is to be saved
-        needs `attention="blocks"`.
+        `window_border="circular"`. `unroll` is True by default. `noise_sigma` makes a denoiser for
+        another level (`levels.at_level`); of weights that do not tell theirs it says what it is.
 
     Returns:
       The network; call it on `[B, H, W, 1]` float32 in [0, 1].
@@ -35,10 +40,15 @@ def load_model(
       NLRNError: no such name or file, a damaged file, another kind of file, or an override that
         does not exist or does not fit the weights.
     """
-    model = _read(find_weights(name_or_path))
     unknown = set(config_overrides) - {field.name for field in dataclasses.fields(NLRNConfig)}
     if unknown:
         raise NLRNError(f"{', '.join(sorted(unknown))}: no such option of NLRNConfig")
+    noise_sigma = config_overrides.get("noise_sigma")
+    name = of_family(name_or_path, noise_sigma)
+    model = _read(find_weights(name))
+    model.packaged_name = name if name in manifest() else None
+    if noise_sigma is not None and model.config.noise_sigma is not None:
+        model = at_level(model, noise_sigma)
     overrides = {"unroll": True, **config_overrides}  # the faster one in inference
     return rebuild(model, dataclasses.replace(model.config, **overrides), resolved(precision))
 
@@ -55,25 +65,6 @@ def save_model(model: NLRN, path: str | os.PathLike) -> None:
         raise NLRNError(f"{path}: must end in .keras")
     with atomic_path(path) as temporary:
         rebuild(model, dataclasses.replace(model.config, attention=None)).save(temporary)
-
-
-def rebuild(model: NLRN, config: NLRNConfig, precision: str = "float32") -> NLRN:
-    """A network of another configuration or precision with the weights of `model`.
-
-    Raises:
-      NLRNError: the weights do not fit the configuration.
-    """
-    rebuilt = NLRN(config, dtype=POLICIES[precision])
-    shapes = [weight.shape for weight in rebuilt.weights]
-    if shapes != [weight.shape for weight in model.weights]:
-        changed = [
-            f"{name}={value}"
-            for name, value in config.to_dict().items()
-            if value != model.config.to_dict()[name]
-        ]
-        raise NLRNError(f"{', '.join(changed)} does not fit the shapes of the weights")
-    rebuilt.set_weights(model.get_weights())
-    return rebuilt
 
 
 def _read(path: Path) -> NLRN:

@@ -1,0 +1,73 @@
+"""Colour images denoised along opponent axes, each plane by the network that is best for it.
+
+In the plane luma / sqrt 3, the mean of the channels, independent noise of the channels is down to
+1 / sqrt 3 of its level; the two chroma planes keep the level and are nearly flat
+(`imaging.opponent`). The chroma planes are scaled about mid-grey, where a network has seen most.
+
+`H, W` pixels.
+"""
+
+import functools
+import math
+
+import numpy as np
+
+from nlrn_tf.config import NLRNConfig
+from nlrn_tf.imaging.opponent import opponent_to_rgb, rgb_to_opponent
+from nlrn_tf.restoration.inference import Model
+from nlrn_tf.weights.level_choice import LITE, best_denoiser, denoisers, family_of
+from nlrn_tf.weights.loading import load_model
+
+MID_GREY = 0.5
+_ROOT = math.sqrt(3)
+
+
+def plane_levels(noise_sigma: float | tuple[float, float, float]) -> tuple[float, float, float]:
+    """The noise of luma / sqrt 3 and of the two chroma planes.
+
+    Args:
+      noise_sigma: of each channel, independent; or that of the three opponent planes.
+    """
+    levels = noise_sigma if isinstance(noise_sigma, tuple) else (noise_sigma,) * 3
+    return (levels[0] / _ROOT, *levels[1:])
+
+
+def split(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """RGB `[H, W, 3]` as grey images `[H, W]`: luma / sqrt 3, and chroma about mid-grey."""
+    planes = rgb_to_opponent(rgb)
+    return planes[..., 0] / _ROOT, planes[..., 1] + MID_GREY, planes[..., 2] + MID_GREY
+
+
+def joined(luma: np.ndarray, *chroma: np.ndarray) -> np.ndarray:
+    """The inverse of `split`: float32 RGB `[H, W, 3]`, not clipped."""
+    planes = [luma * _ROOT, *(plane - MID_GREY for plane in chroma)]
+    return opponent_to_rgb(np.stack(planes, axis=-1))
+
+
+def companions(model: Model, level: float) -> tuple[Model, Model]:
+    """The networks for luma and for chroma that go with a network for grey images.
+
+    For a packaged network luma gets the weights of its family that are best at the level of luma.
+    Chroma gets the packaged network with fewer channels, which measures 0.04 dB below the full one
+    there in a third of the time (`docs/measurements.md`). Other networks do all planes themselves.
+
+    Args:
+      model: for grey images.
+      level: noise of the channels, in grey levels of 0..255.
+    """
+    name = getattr(model, "packaged_name", None)
+    if name is None:
+        return model, model
+    precision = "float32" if model.compute_dtype == "float32" else model.compute_dtype
+    load = functools.partial(_packaged, precision=precision, config=model.config)
+    lite = denoisers(LITE)
+    luma = best_denoiser(level / _ROOT, denoisers(family_of(name)))
+    chroma = best_denoiser(level, lite) if lite else name
+    return load(luma), load(chroma)
+
+
+@functools.lru_cache(maxsize=8)
+def _packaged(name: str, precision: str, config: NLRNConfig) -> Model:
+    """Packaged weights with the choices of `config` that are not those of its weights."""
+    options = {"window_border": config.window_border, "attention": config.attention}
+    return load_model(name, precision=precision, **options)
