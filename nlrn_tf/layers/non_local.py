@@ -93,6 +93,7 @@ class NonLocal(keras.layers.Layer):
         similarity = self._similarity
         dtype = similarity.factor_dtype or self.compute_dtype
         theta, phi = self.theta, self.phi or self.theta
+        features = ops.cast(features, dtype)  # once, so that its gradient is rounded once
         queries = features if theta is None else _embedded(theta, centred, origin, state)
         if similarity.shifts_keys:
             keys = centred if phi is None else phi.linear(centred, state)
