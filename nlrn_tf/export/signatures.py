@@ -10,8 +10,8 @@ from nlrn_tf.export.colour import denoise, enlarge
 from nlrn_tf.export.pixels import decode_image, encode_png
 from nlrn_tf.export.planes import Network, planes_per_tile
 from nlrn_tf.model import NLRN
-from nlrn_tf.restoration.planes import default_tile_size
 from nlrn_tf.restoration.checks import FLOAT_RANGE
+from nlrn_tf.restoration.planes import default_tile_size
 from nlrn_tf.tasks.registry import task_of
 
 FLOAT_SIGNATURE = "serving_default"

@@ -17,11 +17,11 @@ def psnr(reference: np.ndarray, image: np.ndarray, border: int = 0) -> float:
     """Peak signal-to-noise ratio, peak 255.
 
     Args:
-      reference, image: uint8 `[H, W]` or `[H, W, 1]`, of one size.
+      reference, image: uint8 `[H, W]`, `[H, W, 1]` or RGB `[H, W, 3]`, of one size.
       border: pixels left out at each edge (the scale in super-resolution).
 
     Returns:
-      dB; infinity for equal images.
+      dB, of the error over all pixels and channels; infinity for equal images.
 
     Raises:
       NLRNError: other shapes or dtypes, unequal sizes, or nothing left inside the border.
@@ -38,21 +38,28 @@ def ssim(reference: np.ndarray, image: np.ndarray, border: int = 0) -> float:
     where the window lies inside the image (after the border is cropped).
 
     Args:
-      reference, image: uint8 `[H, W]` or `[H, W, 1]`, of one size.
+      reference, image: uint8 `[H, W]`, `[H, W, 1]` or RGB `[H, W, 3]`, of one size.
       border: pixels left out at each edge (the scale in super-resolution).
 
     Returns:
-      At most 1, which equal images reach.
+      At most 1, which equal images reach; of RGB the mean over the channels.
 
     Raises:
       NLRNError: as for `psnr`, or fewer than 11 pixels left in a direction.
     """
     x, y = _comparable(reference, image, border)
-    if min(x.shape) < SSIM_WINDOW:
+    if min(x.shape[:2]) < SSIM_WINDOW:
         raise NLRNError(
             f"ssim: {x.shape[1]} x {x.shape[0]} pixels inside the border; "
             f"its window needs at least {SSIM_WINDOW} x {SSIM_WINDOW}"
         )
+    if x.ndim == 2:
+        return _plane_ssim(x, y)
+    return float(np.mean([_plane_ssim(x[..., c], y[..., c]) for c in range(x.shape[2])]))
+
+
+def _plane_ssim(x: np.ndarray, y: np.ndarray) -> float:
+    """SSIM of float64 `[H, W]` in 0..255."""
     mean_x, mean_y = _local_mean(x), _local_mean(y)
     variance_x = _local_mean(x * x) - mean_x**2
     variance_y = _local_mean(y * y) - mean_y**2
@@ -66,16 +73,18 @@ def ssim(reference: np.ndarray, image: np.ndarray, border: int = 0) -> float:
 def _comparable(
     reference: np.ndarray, image: np.ndarray, border: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both images as float64 `[H, W]` without their border."""
+    """Both images as float64 `[H, W]` or `[H, W, 3]` without their border."""
     cropped = []
     for array in (np.asarray(reference), np.asarray(image)):
         if array.ndim == 3 and array.shape[2] == 1:
             array = array[..., 0]
-        if array.ndim != 2 or array.dtype != np.uint8:
+        is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
+        if not is_image or array.dtype != np.uint8:
             raise NLRNError(
-                f"metrics compare uint8 [H, W] images, got {array.dtype} {list(array.shape)}"
+                "metrics compare uint8 images [H, W] or RGB [H, W, 3], got "
+                f"{array.dtype} {list(array.shape)}"
             )
-        height, width = array.shape
+        height, width = array.shape[:2]
         if border < 0 or 2 * border >= min(height, width):
             raise NLRNError(
                 f"metrics: a border of {border} leaves nothing of {width} x {height} pixels"

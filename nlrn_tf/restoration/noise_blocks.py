@@ -30,7 +30,7 @@ _STRIP = 256  # rows
 _LOWEST = 0.1  # share of blocks to start from
 _MIN_FACTOR = 0.25  # blocks with less of the variance left by clipping are not used
 _CLOSE = 1.0  # standard deviations above the noise up to which a block counts as free of structure
-_ROUNDS = 30
+_ROUNDS = 20  # the first half finds where to start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +164,7 @@ def plane_noise(blocks: Blocks, axis: np.ndarray, rounding: float = 0.0) -> Plan
     constant = blocks.constant[:, axis != 0].min(axis=1)
     unsaturated = saturated <= _MAX_SATURATED
     usable = unsaturated & (constant <= _MAX_CONSTANT)
-    still = 1 - usable.sum() / max(unsaturated.sum(), 1)
+    still = (unsaturated & ~usable).sum() / max(unsaturated.sum(), 1)
     if not usable.any():
         return PlaneNoise(0.0, 0, 0.0, float(still), 0.0)
     variances = np.maximum(np.einsum("nab,a,b->n", blocks.products[usable], axis, axis), 0)
@@ -197,21 +197,22 @@ def _lowest_mode(variances: np.ndarray, factors, freedom: float) -> tuple[float,
     centre = 1 - spread**2
     density = np.exp(-(_CLOSE**2) / 2) / (2 * np.pi) ** 0.5 / ndtr(_CLOSE)
     roots = np.cbrt(variances)
-    lowest = -1.2816 * spread  # the tenth percentile of the normal distribution
-    root = np.quantile(roots, _LOWEST) / (centre + lowest)
+    root = np.quantile(roots, _LOWEST) / (centre - 1.2816 * spread)  # of the normal
     close = np.ones(len(roots), bool)
-    for _ in range(_ROUNDS):
+    for round_number in range(_ROUNDS):
         if root <= 0:
             break
         factor = factors(root**1.5)
-        corrected = roots / np.cbrt(np.maximum(factor, 1e-6))
         known = factor > _MIN_FACTOR
+        corrected = roots / np.cbrt(np.maximum(factor, _MIN_FACTOR))
+        if round_number < _ROUNDS // 2:  # clipping hides noise from the start value too
+            lowest = corrected[known] if known.any() else corrected
+            root = np.quantile(lowest, _LOWEST) / (centre - 1.2816 * spread)
+            continue
         close = known & (corrected < root * (centre + _CLOSE * spread))
         if not close.any():
             break
-        before, root = root, corrected[close].mean() / (centre - density * spread)
-        if abs(root - before) < 1e-5 * before:
-            break
+        root = corrected[close].mean() / (centre - density * spread)
     return float(max(root, 0) ** 3), float(close.mean())
 
 

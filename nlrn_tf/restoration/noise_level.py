@@ -13,7 +13,7 @@ from nlrn_tf.weights.manifest import manifest
 NORMAL_QUARTILE = 0.6745  # of the standard normal distribution: its median absolute value
 MIN_USABLE = 0.05  # share of the blocks
 MAX_CONSTANT = 0.5  # share of the blocks that are not saturated
-MIN_SMOOTH = 0.05  # share of the blocks
+MIN_SMOOTH = 0.08  # share of the blocks
 MAX_UNSEEN = 3.0  # grey levels; taking so little for noise hardly changes an image
 
 

@@ -29,6 +29,12 @@ class Denoising(Task):
         clean = rgb_to_grey(read_image(path))
         return clean, add_gaussian_noise(clean, noise_sigma, seed=index)
 
+    def colour_pair(self, path, index, *, noise_sigma):
+        """RGB, and it with noise seeded by `index`, independent in the channels."""
+        clean = read_image(path)
+        clean = clean if clean.ndim == 3 else np.repeat(clean[..., None], 3, axis=-1)
+        return clean, add_gaussian_noise(clean, noise_sigma, seed=index)
+
     def example(self, take, draws, noise_seed, config):
         import tensorflow as tf
 
@@ -44,16 +50,15 @@ class Denoising(Task):
         return f"s{setting:g}"
 
     def protocol_note(self, **_):
-        return "Grey; noisy input neither clipped nor rounded; scored as 8 bits, whole image."
+        return "Noisy input neither clipped nor rounded; scored as 8 bits, whole image."
 
     def purpose(self, config):
         return f"noise of sigma {config.noise_sigma:g}" if config.noise_sigma else ""
 
-    def default_weights(self, noise_sigma=default_setting):
-        return f"denoise_s{noise_sigma:g}"
-
-    def recipe(self, weights):
-        return weights if weights in ("denoise_s15", "denoise_s50") else "denoise_s25"
+    def default_weights(self, noise_sigma=None):
+        """Those trained for a level of the paper, else the family: the best at the level."""
+        trained = noise_sigma in self.published_settings
+        return f"denoise_s{noise_sigma:g}" if trained else "denoise"
 
     def network(self, config):
         return {"noise_sigma": config.noise_sigma}
@@ -67,12 +72,12 @@ class Denoising(Task):
             raise NLRNError(f"noise_sigma={sigma} is not allowed: give at least 0 (grey levels)")
 
     def check_weights(self, config, weights, *, noise_sigma):
-        if config.noise_sigma in (None, noise_sigma):
+        if config.noise_sigma is not None:
             return None
-        return (
-            f"weights '{weights}' were trained for sigma {config.noise_sigma:g}, "
-            f"the images have {noise_sigma:g}"
-        )
+        return f"weights '{weights}' do not tell for which noise they were trained"
+
+    def restoring(self, config, *, noise_sigma):
+        return {} if config.noise_sigma is None else {"noise_sigma": noise_sigma}
 
 
 def add_gaussian_noise(image: np.ndarray, sigma: float, seed: int) -> np.ndarray:

@@ -106,6 +106,9 @@ class SuperResolution(Task):
             )
         return None
 
+    def restoring(self, config, *, scale, **_):
+        return {"scale": scale}
+
     def checked_scale(self, scales, scale):
         """A network for several factors has seen images between them, and takes any number from
         half below the smallest to the largest. One for a single factor takes this only."""

@@ -68,6 +68,16 @@ class Task(abc.ABC):
           NLRNError: the image cannot be read, or a setting is out of its range.
         """
 
+    def colour_pair(
+        self, path: str | os.PathLike, index: int, **degradation
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same as `pair` in colour: uint8 and float32 RGB `[H, W, 3]`.
+
+        Raises:
+          NLRNError: as for `pair`, or the task is evaluated on grey images only.
+        """
+        raise NLRNError(f"task={self.name}: is scored on grey images or on Y, not in colour")
+
     @abc.abstractmethod
     def example(self, take: Callable, draws, noise_seed, config):
         """A training example, inside a `tf.data` graph.
@@ -98,10 +108,6 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def default_weights(self, **degradation) -> str:
         """The packaged weights for a setting; without one those that a user gets by default."""
-
-    def recipe(self, weights: str) -> str:
-        """The file in flags/ that trains packaged weights, without its suffix."""
-        return weights
 
     def describe(self, **degradation) -> str:
         """The settings in a title, such as "sigma 25"."""
@@ -149,6 +155,14 @@ class Task(abc.ABC):
           NLRNError: they are not usable for the setting.
         """
         return None
+
+    def restoring(self, config, **degradation) -> dict:
+        """The options of `restoration.restorer.Restorer` for a degradation.
+
+        Args:
+          config: `NLRNConfig` of the weights.
+        """
+        return {}
 
     def checked_scale(self, scales: Sequence[int], scale: float | None) -> float | None:
         """The factor to enlarge by, None for a task that does not.

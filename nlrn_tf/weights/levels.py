@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 
 from nlrn_tf.errors import NLRNError
@@ -66,4 +67,4 @@ def _scale_input(norm, scale: float) -> None:
 
 
 def _float64(weight) -> np.ndarray:
-    return np.asarray(weight.numpy() if hasattr(weight, "numpy") else weight, np.float64)
+    return keras.ops.convert_to_numpy(weight).astype(np.float64)

@@ -4,14 +4,10 @@ import numpy as np
 import pytest
 
 import nlrn_tf
-from nlrn_tf.datasets.benchmarks import benchmark_images
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import read_image, write_image
-from nlrn_tf.imaging.samples import to_uint8
+from nlrn_tf.imaging.files import read_image, to_uint8, write_image
 from nlrn_tf.restoration.files import restore_files
-from nlrn_tf.restoration.noise_level import denoiser_levels, estimate_noise_sigma, nearest_denoiser
-from nlrn_tf.restoration.settings import RestorationSettings
-from nlrn_tf.tasks.denoising import Denoising
+from nlrn_tf.restoration.noise_level import denoiser_levels, nearest_denoiser
 from nlrn_tf.weights import manifest
 from nlrn_tf.weights.loading import save_model
 
@@ -65,64 +61,12 @@ def test_a_package_without_denoisers_says_so(package):
         nearest_denoiser(25)
 
 
-@pytest.mark.parametrize("sigma", [5, 15, 25, 50])
-@pytest.mark.parametrize("shape", [(), (1,), (3,)])
-def test_the_noise_of_a_smooth_image_is_estimated(sigma, shape):
-    assert estimate_noise_sigma(noisy(sigma, shape=shape)) == pytest.approx(sigma, rel=0.05)
-
-
-def test_all_kinds_of_images_have_the_same_estimate():
-    image = noisy(10, shape=(3,)).clip(0, 1)
-    expected = estimate_noise_sigma(image)
-    wide = np.rint(image * 65535).astype(np.uint16)
-    assert estimate_noise_sigma(wide) == pytest.approx(expected, rel=1e-3)
-    assert estimate_noise_sigma(to_uint8(image)) == pytest.approx(expected, rel=0.02)
-    stripes = np.zeros((*wide.shape[:2], 1), np.uint16)
-    stripes[::2] = 65535
-    with_alpha = np.concatenate([wide, stripes], axis=-1)
-    assert estimate_noise_sigma(with_alpha) == estimate_noise_sigma(wide)
-    assert estimate_noise_sigma(np.zeros((1, 5), np.uint8)) == 0
-
-
-def test_flat_channels_tell_nothing_of_the_noise():
-    """As of a microscope that fills the green channel alone, or of a blank page."""
-    grey = to_uint8(noisy(50))
-    green = np.zeros((*grey.shape, 3), np.uint8)
-    green[..., 1] = grey
-    assert estimate_noise_sigma(green) == pytest.approx(estimate_noise_sigma(grey), rel=1e-6)
-    for blank in (np.zeros_like(green), np.full_like(grey, 255)):
-        assert estimate_noise_sigma(blank) == 0
-
-
-# As measured once; the levels of the text in `estimate_noise_sigma`.
-@pytest.mark.parametrize(
-    ("name", "sigma", "mean", "agreeing"),
-    [
-        ("Set12", 15, 15.6, 12),
-        ("Set12", 25, 25.0, 12),
-        ("Set12", 50, 46.5, 12),
-        ("BSD68", 15, 15.7, 67),
-        ("BSD68", 25, 24.5, 66),
-        ("BSD68", 50, 45.0, 66),
-    ],
-)
-def test_estimates_on_benchmarks(data_dir, name, sigma, mean, agreeing):
-    """Their mean, and how many are nearest to the true one of the levels 15, 25 and 50."""
-    estimates = []
-    for index, path in enumerate(benchmark_images(name, data_dir)):
-        _, image = Denoising().pair(path, index, noise_sigma=sigma)
-        estimates.append(estimate_noise_sigma(to_uint8(image)))
-    assert np.mean(estimates) == pytest.approx(mean, abs=0.06)
-    nearest = [min((15, 25, 50), key=lambda level, x=x: abs(level - x)) for x in estimates]
-    assert nearest.count(sigma) == agreeing
-
-
 def test_a_level_chooses_the_model_for_all_images(package, tmp_path):
     write_image(tmp_path / "in" / "a.png", to_uint8(noisy(15)))
     write_image(tmp_path / "in" / "b.png", to_uint8(noisy(50)))
     said = []
-    settings = RestorationSettings(noise_sigma=40.0, precision="float32")
-    restore_files(settings, [tmp_path / "in"], tmp_path / "out", say=said.append)
+    options = {"noise_sigma": 40.0, "precision": "float32", "say": said.append}
+    restore_files(None, [tmp_path / "in"], tmp_path / "out", **options)
     assert said == ["noise level 40: denoise_s50, for 50, is the nearest packaged network"]
     for name in ("a.png", "b.png"):
         expected = nlrn_tf.restore(
@@ -142,8 +86,7 @@ def test_each_image_gets_the_model_for_its_noise(package, tmp_path, monkeypatch)
         "load_model",
         lambda name, **options: loaded.append(name) or real(name, **options),
     )
-    settings = RestorationSettings(noise_sigma="auto")
-    restore_files(settings, [tmp_path / "in"], tmp_path / "out", say=said.append)
+    restore_files(None, [tmp_path / "in"], tmp_path / "out", noise_sigma="auto", say=said.append)
     assert loaded == ["denoise_s15", "denoise_s50"]  # each once
     assert len(said) == 3
     for line, (name, sigma) in zip(said, levels.items(), strict=True):
@@ -154,13 +97,14 @@ def test_each_image_gets_the_model_for_its_noise(package, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("model", "options", "message"),
     [
-        ({"weights": "sr"}, "leave out weights=sr"),
-        ({"scale": 2.0}, "leave out scale"),
-        ({"noise_sigma": "auto", "task": "sr"}, "leave out task=sr"),
+        (None, {}, "either"),
+        ("sr", {"noise_sigma": 25}, "either"),
+        (None, {"noise_sigma": 25, "scale": 2}, "no scale"),
+        (None, {"noise_sigma": "auto", "task": "sr"}, "no task sr"),
     ],
 )
-def test_contradictions_are_refused(options, message):
+def test_contradictions_are_refused(tmp_path, model, options, message):
     with pytest.raises(NLRNError, match=message):
-        RestorationSettings(**{"noise_sigma": 25, **options})
+        restore_files(model, [tmp_path], tmp_path / "out", **options)
