@@ -30,9 +30,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import common
 from maintenance.held_out import centre, crops, held_out_images
 from nlrn_tf import cli, precision
-from nlrn_tf.imaging.files import read_image, to_uint8
+from nlrn_tf.imaging.files import read_image
 from nlrn_tf.imaging.opponent import opponent_to_rgb, rgb_to_opponent
 from nlrn_tf.imaging.quality import psnr
+from nlrn_tf.imaging.samples import to_uint8
 from nlrn_tf.weights.level_choice import FULL, LITE, best_denoiser, checked_level, denoisers
 
 _SIGMAS = flags.DEFINE_list("noise_sigma", ["15", "25", "50"], "In grey levels of 0..255.")
@@ -176,7 +177,7 @@ def _model(name: str, level: float):
 
 def _samples(sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """Clean crops uint8 and noisy ones float32, both `[N, side, side, 3]`."""
-    from nlrn_tf.imaging.resize import add_gaussian_noise
+    from nlrn_tf.tasks.denoising import add_gaussian_noise
 
     data_dir, cleans, noisies = cli.data_dir(_DATA_DIR.value), [], []
     names = held_out_images()[: _MAX_IMAGES.value]

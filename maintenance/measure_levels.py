@@ -25,8 +25,9 @@ from benchmarks.common import machine
 from maintenance.held_out import crops, held_out_images
 from nlrn_tf import cli, precision
 from nlrn_tf.files import write_text
-from nlrn_tf.imaging.files import to_uint8
 from nlrn_tf.imaging.quality import psnr
+from nlrn_tf.imaging.samples import to_uint8
+from nlrn_tf.tasks.denoising import Denoising
 from nlrn_tf.weights.level_choice import FULL, checked_level, denoisers, family_of
 from nlrn_tf.weights.manifest import manifest
 
@@ -75,13 +76,12 @@ def main(_: list[str]) -> None:
 
 def _samples(sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """Clean crops uint8 and noisy ones float32, both `[N, side, side]`."""
-    from nlrn_tf.datasets.benchmarks import denoising_pair
 
     data_dir, pairs = cli.data_dir(_DATA_DIR.value), []
     for index, name in enumerate(held_out_images()[: _MAX_IMAGES.value]):
 
         def read(path, index=index):
-            return np.stack(denoising_pair(path, index, sigma), axis=-1)
+            return np.stack(Denoising().pair(path, index, noise_sigma=sigma), axis=-1)
 
         pairs += crops([name], data_dir, _SIDE.value, read)
     clean, noisy = np.moveaxis(np.stack(pairs), -1, 0)

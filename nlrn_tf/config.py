@@ -73,7 +73,10 @@ class NLRNConfig:
         None, "What the weights are for; None when unknown.", choices=task_names
     )
     noise_sigma: float | None = setting(
-        None, "Noise level that a denoiser was trained for, in grey levels of 0..255."
+        None, "Noise level that a denoiser is for, in grey levels of 0..255."
+    )
+    trained_sigma: float | None = setting(
+        None, "Noise level of the training, where the weights were scaled to another."
     )
     scales: tuple[int, ...] = setting((), "Factors that a super-resolution network enlarges by.")
     attention: str | None = setting(
@@ -97,8 +100,9 @@ class NLRNConfig:
         for name in ("correlation_propagation", "tied_weights", "unroll"):
             require(self, name, isinstance(getattr(self, name), bool), "True or False")
         require_choices(self)
-        has_level = self.noise_sigma is not None
-        require(self, "noise_sigma", not has_level or is_positive(self.noise_sigma), "above 0")
+        for name in ("noise_sigma", "trained_sigma"):
+            level = getattr(self, name)
+            require(self, name, level is None or is_positive(level), "a number above 0")
         require(self, "scales", all(scale > 1 for scale in self.scales), "numbers above 1")
 
     def to_dict(self) -> dict:

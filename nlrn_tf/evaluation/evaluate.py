@@ -31,7 +31,7 @@ from nlrn_tf.restoration.inference import Model
 from nlrn_tf.restoration.planes import PlaneFunction
 from nlrn_tf.restoration.restorer import OnProgress, Restorer
 from nlrn_tf.weights.loading import load_model
-from nlrn_tf.weights.manifest import find_weights, manifest, packaged_names, sha256
+from nlrn_tf.weights.manifest import find_weights, manifest, sha256
 
 StrPath = str | os.PathLike
 
@@ -128,9 +128,11 @@ def degraded_pair(
       index: its position in the whole set.
 
     Returns:
-      uint8 `[H, W]` and float32 `[H, W]` in [0, 1].
+      uint8 `[H, W]` and float32 `[H, W]` in [0, 1], or RGB `[H, W, 3]`.
     """
-    return settings.of_task.pair(path, index, **settings.degradation)
+    task = settings.of_task
+    pair = task.colour_pair if BENCHMARKS[settings.dataset].colour else task.pair
+    return pair(path, index, **settings.degradation)
 
 
 def _choose(settings: EvaluationSettings, data_dir: StrPath) -> dict[int, Path]:
@@ -178,7 +180,6 @@ def _score_images(
 def _weights_sha256(settings: EvaluationSettings) -> str | None:
     if settings.method != NETWORK:
         return None
-    _check_packaged(settings)
     return sha256(find_weights(settings.weights))
 
 
@@ -191,21 +192,6 @@ def _load(settings: EvaluationSettings, load: Callable) -> Model | None:
     model = load(settings.weights, tuple(options.items()))
     check_purpose(model.config, settings)
     return model
-
-
-def _check_packaged(settings: EvaluationSettings) -> None:
-    """Says what to do when the weights that the task wants by default are not packaged."""
-    name = settings.weights
-    if name != settings.default_weights or name in packaged_names() or Path(name).exists():
-        return
-    task = settings.of_task
-    raise NLRNError(
-        f"weights '{name}': no such packaged weights (there are: "
-        f"{', '.join(packaged_names()) or 'none'}); train some (`python run_train.py "
-        f"--flagfile=flags/{task.recipe(name)}.cfg --{task.setting}={settings.setting:g}`) and "
-        f"give weights=PATH, or score the input of the network with "
-        f"method={task.input_methods[0]}"
-    )
 
 
 def check_purpose(config: NLRNConfig, settings: EvaluationSettings) -> None:
@@ -237,14 +223,22 @@ def check_purpose(config: NLRNConfig, settings: EvaluationSettings) -> None:
 def _restore_function(
     settings: EvaluationSettings, model: Model | None, on_progress: OnProgress
 ) -> PlaneFunction:
-    """The function from the degraded to the restored image, both float32 `[H, W]`."""
+    """The function from the degraded to the restored image, float32 `[H, W]` or `[H, W, 3]`."""
     if settings.method != NETWORK:
         return lambda image: image
-    fields = ("self_ensemble", "protocol", "patch_size", "stride")
+    fields = ("self_ensemble", "protocol", "patch_size", "stride", "colour")
     options = {name: getattr(settings, name) for name in fields}
-    scale = settings.setting if settings.of_task.enlarges else None
-    restorer = Restorer(model, scale, **options)
-    return lambda image: restorer.plane(image, on_progress)
+    config = getattr(model, "config", None)
+    if config is not None:
+        options |= settings.of_task.restoring(config, **settings.degradation)
+    restorer = Restorer(model, **options)
+
+    def restore(image: np.ndarray) -> np.ndarray:
+        if image.ndim == 3:
+            return restorer.values(image, on_progress)
+        return restorer.plane(image, on_progress)
+
+    return restore
 
 
 def _score(

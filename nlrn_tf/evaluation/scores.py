@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
 from nlrn_tf.files import write_text
@@ -157,6 +158,8 @@ def _conditions(settings: EvaluationSettings, weights_sha256: str | None) -> dic
         "window_border": settings.window_border,
         "precision": resolved(settings.precision),
     }
+    if BENCHMARKS[settings.dataset].colour:
+        conditions["colour"] = settings.colour
     if settings.protocol == "patches":
         conditions |= {"patch_size": settings.patch_size, "stride": settings.stride}
     return conditions

@@ -11,6 +11,7 @@ from nlrn_tf.errors import NLRNError
 from nlrn_tf.settings import documented, require, require_choices, setting
 from nlrn_tf.tasks.registry import all_tasks, chosen_by, owner_of, task_named, task_names
 from nlrn_tf.tasks.task import Task
+from nlrn_tf.weights.level_choice import of_family
 
 NETWORK = "nlrn"  # the method that is a network
 PROTOCOLS = ("full", "patches")
@@ -22,6 +23,7 @@ _OPTIONS = (
     "stride",
     "patch_size",
     "self_ensemble",
+    "colour",
     "window_border",
     "precision",
     "quantize_lr",
@@ -68,8 +70,8 @@ class EvaluationSettings:
     )
     weights: str | None = setting(
         None,
-        "Name of packaged weights, or path of a .keras file. Default: denoise_s<noise_sigma>, or "
-        "sr. The methods without a network do not use it.",
+        "Packaged weights by name or family, or path of a .keras file; a denoiser is scaled to "
+        "the level. Default: denoise_s<noise_sigma> or the best at the level, or sr.",
     )
     protocol: str = setting(
         "full",
@@ -80,6 +82,11 @@ class EvaluationSettings:
     patch_size: int = setting(45, "Side of the patches in pixels.")
     self_ensemble: bool = setting(
         False, "Average over the 8 flips and rotations (the paper's MV): 8 times slower."
+    )
+    colour: str = setting(
+        "opponent",
+        "How a denoiser restores colour: along opponent axes, or the channels one by one.",
+        choices=("opponent", "channels"),
     )
     window_border: str | None = setting(
         None,
@@ -106,8 +113,10 @@ class EvaluationSettings:
             fits = lowest <= self.setting < math.inf and self.setting > 0
             allowed = "a whole number of at least 2" if lowest else "above 0 (grey levels)"
             require(self, task.setting, fits, allowed)
-        weights = self.weights or self.default_weights
-        object.__setattr__(self, "weights", weights if self.method == NETWORK else None)
+        weights = None
+        if self.method == NETWORK:
+            weights = of_family(self.weights or self.default_weights, self.noise_sigma)
+        object.__setattr__(self, "weights", weights)
         require(self, "stride", 1 <= self.stride <= self.patch_size, "from 1 to patch_size")
         has_limit = self.max_images is not None
         require(self, "max_images", not has_limit or self.max_images >= 1, "at least 1")

@@ -18,6 +18,7 @@ import tifffile
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import write_bytes
 from nlrn_tf.imaging.metadata import ImageMetadata, is_damaged_png, read_metadata
+from nlrn_tf.imaging.white_level import WhiteLevel, white_level
 
 # Its warnings would add lines to our one-line errors.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -44,10 +45,13 @@ class Photo:
     Attributes:
       pixels: uint8 or uint16, `[H, W]` or RGB `[H, W, 3]`, with alpha `[H, W, 2]` or `[H, W, 4]`.
       icc_profile: its colour profile where it has one that fits the pixels.
+      white: of 16 bits the value of white, which is lower where a camera of fewer bits wrote it;
+        None of 8 bits.
     """
 
     pixels: np.ndarray
     icc_profile: bytes | None = None
+    white: WhiteLevel | None = None
 
 
 def find_images(folder: str | os.PathLike) -> list[Path]:
@@ -127,7 +131,8 @@ def read_photo(path: str | os.PathLike) -> Photo:
         pixels = 65535 - pixels
     space = b"GRAY" if pixels.ndim == 2 or pixels.shape[2] == 2 else b"RGB "
     fits = metadata.icc_profile[16:20] == space
-    return Photo(np.ascontiguousarray(pixels), metadata.icc_profile if fits else None)
+    white = white_level(pixels, metadata.white_tags) if pixels.dtype == np.uint16 else None
+    return Photo(np.ascontiguousarray(pixels), metadata.icc_profile if fits else None, white)
 
 
 def write_image(

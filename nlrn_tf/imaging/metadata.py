@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import tifffile
 
+from nlrn_tf.imaging.white_level import WHITE_TAGS
+
 # It would complain of each EXIF block, which is a TIFF file without pixels.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
@@ -53,6 +55,7 @@ class ImageMetadata:
       premultiplied: whether a TIFF file has colours multiplied by alpha.
       straight_alpha: whether a TIFF file says of its alpha that the colours are not; OpenCV then
         multiplies those of 8 bits.
+      white_tags: the tags of a TIFF file that tell the value of white, by number.
     """
 
     icc_profile: bytes
@@ -65,6 +68,7 @@ class ImageMetadata:
     separate_planes: bool
     premultiplied: bool
     straight_alpha: bool
+    white_tags: dict[int, object]
 
     def turn_upright(self, image: np.ndarray) -> np.ndarray:
         """Turns `[H, W, ...]` by the orientation."""
@@ -111,6 +115,7 @@ def read_metadata(content: np.ndarray) -> ImageMetadata:
         separate_planes=tags.get(_PLANES) == _SEPARATE_PLANES,
         premultiplied=extra == _PREMULTIPLIED,
         straight_alpha=extra == _STRAIGHT,
+        white_tags={tag: tags[tag] for tag in WHITE_TAGS if tag in tags},
     )
 
 

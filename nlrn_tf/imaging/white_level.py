@@ -15,6 +15,7 @@ BITS = (8, 10, 12, 14)  # of cameras and converters; 8 in 16 is what a change of
 
 # Tags of TIFF 6.0 and of DNG 1.0.
 _MAX_SAMPLE_VALUE, _WHITE_LEVEL = 281, 50717
+WHITE_TAGS = (_WHITE_LEVEL, _MAX_SAMPLE_VALUE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,7 @@ def white_level(image: np.ndarray, tags: Mapping[int, object] | None = None) -> 
 
 def _of_tags(tags: Mapping[int, object], highest: int) -> int | None:
     """The largest value that a tag tells for the channels, if it can be true."""
-    for tag in (_WHITE_LEVEL, _MAX_SAMPLE_VALUE):
+    for tag in WHITE_TAGS:
         try:
             value = int(np.max(np.asarray(tags[tag], float)))
         except (KeyError, TypeError, ValueError, OverflowError):

@@ -1,17 +1,21 @@
-"""The restorer for each image: one for all, or by the noise of each."""
+"""The restorer for each image: by the weights, the noise and the white of the image."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
 import numpy as np
 
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.imaging.files import Photo
+from nlrn_tf.imaging.white_level import FULL
 from nlrn_tf.restoration.inference import Model
-from nlrn_tf.restoration.noise_level import estimate_noise_sigma, nearest_denoiser
-from nlrn_tf.restoration.restorer import Restorer
+from nlrn_tf.restoration.noise_level import NoiseEstimate, estimate_noise
+from nlrn_tf.restoration.restorer import UNSEEN_LEVEL, Restorer
 from nlrn_tf.restoration.settings import AUTO, RestorationSettings
 from nlrn_tf.tasks.registry import task_named
 from nlrn_tf.weights import loading
+from nlrn_tf.weights.level_choice import MAX_LEVEL, denoisers, of_family
 
 
 class RestorerChoice:
@@ -19,39 +23,59 @@ class RestorerChoice:
 
     Args:
       settings: which network, and how it is applied.
-      say: gets a line about each network that `noise_sigma` chooses.
+      say: gets a line about each image whose noise or white is not given.
 
     Attributes:
       scale: factor by which all images are enlarged; 1 where they are not.
 
     Raises:
-      NLRNError: no such weights, or weights that do not fit the task or the scale.
+      NLRNError: no such weights, or weights that do not fit the task, the scale or the level.
     """
 
     def __init__(self, settings: RestorationSettings, say: Callable[[str], None] = print):
         self._settings = settings
         self._say = say
         self._restorer = functools.cache(self._load)
+        self._level = settings.noise_sigma
+        if self._level is None and denoisers(settings.network):
+            self._level = AUTO  # weights for all levels
         self._fixed = None
-        if settings.noise_sigma is None:
+        if self._level is None:
             self._fixed = self._restorer(settings.network)
-        elif settings.noise_sigma != AUTO:
-            name, level = nearest_denoiser(settings.noise_sigma)
-            say(
-                f"noise level {settings.noise_sigma:g}: {name}, for {level:g}, is the nearest "
-                "packaged network"
-            )
-            self._fixed = self._restorer(name)
+        elif self._level != AUTO:
+            self._fixed = self._for_level(self._level, self._level)
         self.scale = (self._fixed and self._fixed.scale) or 1
 
-    def __call__(self, image: np.ndarray, name: str) -> Restorer:
-        """The restorer for an image, see `restorer.restore`; `name` is for the line about it."""
-        if self._fixed is not None:
-            return self._fixed
-        estimate = estimate_noise_sigma(image)
-        weights, level = nearest_denoiser(estimate)
-        self._say(f"{name}: noise level about {estimate:.1f}, restored by {weights}, for {level:g}")
-        return self._restorer(weights)
+    def __call__(self, photo: Photo, name: str) -> Restorer:
+        """The restorer for a photo, see `restorer.restore`; `name` is for the lines about it."""
+        white = self._white(photo, name)
+        restorer = self._fixed
+        if restorer is None:
+            pixels = photo.pixels if white is None else _unit_range(photo.pixels, white)
+            restorer = self._for_estimate(estimate_noise(pixels), name)
+        return dataclasses.replace(restorer, white_level=white)
+
+    def _white(self, photo: Photo, name: str) -> int | None:
+        if photo.white is None or self._settings.white_level is not None:
+            return self._settings.white_level if photo.white is not None else None
+        if photo.white.is_guess and photo.white.value != FULL:
+            self._say(f"{name}: white taken for {photo.white.value}: {photo.white.reason}")
+        return photo.white.value
+
+    def _for_estimate(self, estimate: NoiseEstimate, name: str) -> Restorer:
+        sigma = min(max(estimate.sigma, UNSEEN_LEVEL), MAX_LEVEL)
+        planes = tuple(min(level, MAX_LEVEL) for level in estimate.planes)
+        restorer = self._for_level(sigma, planes if len(planes) == 3 else sigma)
+        note = f", but that is uncertain: {estimate.reason}" if estimate.reason else ""
+        if estimate.sigma < UNSEEN_LEVEL:
+            restorer = dataclasses.replace(restorer, strength=0.0)
+            note += ", left as it is"
+        self._say(f"{name}: noise level about {estimate.sigma:.1f}{note}")
+        return restorer
+
+    def _for_level(self, sigma: float, levels: float | tuple[float, ...]) -> Restorer:
+        restorer = self._restorer(of_family(self._settings.network, sigma))
+        return dataclasses.replace(restorer, noise_sigma=levels)
 
     def _load(self, weights: str) -> Restorer:
         settings = self._settings
@@ -60,6 +84,7 @@ class RestorerChoice:
         restorer = Restorer(
             model,
             scale=settings.scale,
+            strength=settings.strength,
             self_ensemble=settings.self_ensemble,
             tile_size=settings.tile_size,
         )
@@ -76,3 +101,8 @@ def check_task(model: Model, task: str | None) -> None:
     trained_for = getattr(getattr(model, "config", None), "task", None)
     if task and trained_for and task != trained_for:
         raise NLRNError(f"task={task}: the weights are for {trained_for}; choose other weights")
+
+
+def _unit_range(pixels: np.ndarray, white: int) -> np.ndarray:
+    """uint16 as float32 in [0, 1] of white, alpha of its own range."""
+    return pixels.astype(np.float32) / np.float32(white)

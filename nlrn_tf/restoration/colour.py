@@ -33,15 +33,14 @@ def plane_levels(noise_sigma: float | tuple[float, float, float]) -> tuple[float
 
 
 def split(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """RGB `[H, W, 3]` as grey images `[H, W]`: luma / sqrt 3, and chroma about mid-grey."""
+    """RGB `[H, W, 3]` as planes `[H, W]`: luma / sqrt 3 in [0, 1], and chroma about 0."""
     planes = rgb_to_opponent(rgb)
-    return planes[..., 0] / _ROOT, planes[..., 1] + MID_GREY, planes[..., 2] + MID_GREY
+    return planes[..., 0] / _ROOT, planes[..., 1], planes[..., 2]
 
 
 def joined(luma: np.ndarray, *chroma: np.ndarray) -> np.ndarray:
     """The inverse of `split`: float32 RGB `[H, W, 3]`, not clipped."""
-    planes = [luma * _ROOT, *(plane - MID_GREY for plane in chroma)]
-    return opponent_to_rgb(np.stack(planes, axis=-1))
+    return opponent_to_rgb(np.stack([luma * _ROOT, *chroma], axis=-1))
 
 
 def companions(model: Model, level: float) -> tuple[Model, Model]:

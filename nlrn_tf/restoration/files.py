@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 from rich.markup import escape
 
 from nlrn_tf.errors import NLRNError
@@ -14,8 +13,8 @@ from nlrn_tf.progress import image_progress
 from nlrn_tf.restoration.plan import StrPath, check_outputs, plan
 from nlrn_tf.restoration.settings import OutputSettings, RestorationSettings
 
-# The restorer for an image and its name: `RestorerChoice`, or one for all images.
-Choose = Callable[[np.ndarray, str], Callable]
+# The restorer for a photo and its name: `RestorerChoice`, or one for all images.
+Choose = Callable[[Photo, str], Callable]
 
 
 def restore_files(
@@ -121,7 +120,7 @@ def _read_ahead(threads: Executor, paths: Iterable[Path]) -> Iterator[Future]:
 
 def _restore_one(source: Path, photo: Photo, choose: Choose, on_progress: Callable) -> Photo:
     try:
-        pixels = choose(photo.pixels, source.name)(photo.pixels, on_progress)
+        pixels = choose(photo, source.name)(photo.pixels, on_progress)
     except NLRNError as error:
         raise NLRNError(f"{source}: {error}") from error
     return dataclasses.replace(photo, pixels=pixels)

@@ -1,50 +1,18 @@
-"""The noise level of an image, and the packaged denoiser for it."""
+"""The noise level of an image."""
 
 import dataclasses
 
 import numpy as np
 
-from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.opponent import TO_OPPONENT
 from nlrn_tf.imaging.samples import unit_range
 from nlrn_tf.restoration import noise_blocks
-from nlrn_tf.weights.manifest import manifest
 
 NORMAL_QUARTILE = 0.6745  # of the standard normal distribution: its median absolute value
 MIN_USABLE = 0.05  # share of the blocks
 MAX_CONSTANT = 0.5  # share of the blocks that are not saturated
 MIN_SMOOTH = 0.08  # share of the blocks
 MAX_UNSEEN = 3.0  # grey levels; taking so little for noise hardly changes an image
-
-
-def denoiser_levels() -> dict[str, float]:
-    """The noise levels of the packaged denoisers by name, in grey levels of 0..255."""
-    configs = {name: entry["config"] for name, entry in manifest().items()}
-    return {
-        name: config["noise_sigma"] for name, config in configs.items() if config["noise_sigma"]
-    }
-
-
-def nearest_denoiser(noise_sigma: float) -> tuple[str, float]:
-    """Name and noise level of the packaged denoiser whose level is the nearest.
-
-    Of two for the same level it is the one with more channels.
-
-    Args:
-      noise_sigma: in grey levels of 0..255.
-
-    Raises:
-      NLRNError: none is packaged.
-    """
-    levels = denoiser_levels()
-    if not levels:
-        raise NLRNError("no denoiser is packaged; give weights=PATH")
-
-    def distance(item):
-        name, level = item
-        return abs(level - noise_sigma), -manifest()[name]["config"]["filters"]
-
-    return min(levels.items(), key=distance)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -119,16 +119,14 @@ class Restorer:
     def __call__(self, image: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
         """Restores an image, see `restore`."""
         image = checked_image(image)
-        values = self._unit_range(image).reshape(*image.shape[:2], -1)  # [H, W, C]
-        channels = 3 if values.shape[2] >= 3 else 1
-        restored = self.values(values[..., :channels], on_progress)
-        alpha = unit_range(image).reshape(values.shape)[..., channels:]
+        pixels = image.reshape(*image.shape[:2], -1)  # [H, W, C]
+        channels = 3 if pixels.shape[2] >= 3 else 1
+        visible, alpha = pixels[..., :channels], pixels[..., channels:]
+        restored = self._like(visible, self.values(self._unit_range(visible), on_progress))
         if alpha.size:
-            alpha = alpha if self.scale is None else imresize(alpha, self.scale)
-            restored = [self._like(image, restored), _like(image, alpha)]
-            restored = np.concatenate(restored, axis=-1)
-        else:
-            restored = self._like(image, restored)
+            if self.scale is not None:
+                alpha = _like(alpha, imresize(unit_range(alpha), self.scale))
+            restored = np.concatenate([restored, alpha], axis=-1)
         return restored.reshape(*restored.shape[:2], *image.shape[2:])
 
     def values(self, values: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
@@ -147,6 +145,9 @@ class Restorer:
         report = on_progress or _silent
         if self.scale is not None:
             return self._enlarged(values, report)
+        if self.strength == 0:
+            report(1.0)
+            return np.asarray(values, np.float32)
         if values.shape[2] == 1 or is_grey(values):
             plane = self.plane(values[..., 0], report)
             return np.repeat(plane[..., None], values.shape[2], axis=-1)
@@ -203,8 +204,8 @@ class Restorer:
         models = (luma_model, chroma_model, chroma_model)
         costs = [_cost(model) for model in models]
         planes = [
-            self._at_level(model, plane, level, _share(report, cost / sum(costs)), about)
-            for model, plane, level, cost, about in zip(
+            self._at_level(model, plane, level, _share(report, cost / sum(costs)), centre)
+            for model, plane, level, cost, centre in zip(
                 models, colour.split(rgb), levels, costs, _CENTRES, strict=True
             )
         ]
@@ -216,18 +217,22 @@ class Restorer:
         image: np.ndarray,
         level: float | None,
         report: OnProgress,
-        about: float = 0.0,
+        centre: float = 0.0,
     ) -> np.ndarray:
-        """The model on a plane of noise `level`: f(y) = f0(a y) / a, scaled about a value."""
-        own = getattr(getattr(model, "config", None), "noise_sigma", None)
-        if level is None or own is None or level == own:
+        """The model on a plane of noise `level`: f(y) = f0(a y) / a.
+
+        The plane is laid about `centre`, as the network sees it that was trained.
+        """
+        config = getattr(model, "config", None)
+        own = getattr(config, "noise_sigma", None)
+        if level is None or own is None or (level == own and not centre):
             return self._views(model, image, report)
         if level < UNSEEN_LEVEL:
             report(1.0)
             return np.asarray(image, np.float32)
         factor = np.float32(own / level)
-        scaled = self._views(model, about + factor * (image - np.float32(about)), report)
-        return about + (scaled - np.float32(about)) / factor
+        centre = np.float32(centre * own / (getattr(config, "trained_sigma", None) or own))
+        return (self._views(model, centre + factor * image, report) - centre) / factor
 
     def _views(self, model: Model, image: np.ndarray, report: OnProgress) -> np.ndarray:
         if not self.self_ensemble:

@@ -1,16 +1,15 @@
 """How image files are restored: the settings behind the flags of `run_restore.py`. Light."""
 
 import dataclasses
-import math
 
 from nlrn_tf import precision
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import IMAGE_SUFFIXES
 from nlrn_tf.settings import documented, require, require_choices, setting
 from nlrn_tf.tasks.registry import owner_of, task_named, task_names
+from nlrn_tf.weights.level_choice import checked_level
 
 AUTO = "auto"
-DEFAULT_WEIGHTS = "denoise_s25"
 
 
 @documented
@@ -24,13 +23,21 @@ class RestorationSettings:
 
     weights: str | None = setting(
         None,
-        "Name of packaged weights, or path of a .keras file. Default: denoise_s25, for noise of "
-        "about 25 grey levels; sr with --task=sr.",
+        "Packaged weights by name (denoise_s25) or by family (denoise, or denoise_lite, which is "
+        "six times as fast), or path of a .keras file. Default: denoise; sr with --task=sr.",
     )
     noise_sigma: str | float | None = setting(
         None,
-        "Noise of the images, in grey levels of 0..255: takes the packaged weights for the nearest "
-        "level. auto estimates it for each image.",
+        "Noise of the images, in grey levels of 0..255; auto estimates it for each image. "
+        "Default: auto; with weights for one level, that level.",
+    )
+    strength: float = setting(
+        1.0, "How much of the restoration is applied, from 0 (nothing) to 1 (all)."
+    )
+    white_level: int | None = setting(
+        None,
+        "Value of white in 16-bit images. Default: what the file says, else what its values tell "
+        "(4095 where none is above, as of a camera of 12 bits).",
     )
     task: str | None = setting(
         None,
@@ -59,38 +66,40 @@ class RestorationSettings:
         has_scale, has_tiles = self.scale is not None, self.tile_size is not None
         require(self, "scale", not has_scale or self.scale >= 1.5, "a number of at least 1.5")
         require(self, "tile_size", not has_tiles or self.tile_size >= 64, "at least 64 pixels")
+        require(self, "strength", 0 <= self.strength <= 1, "a number from 0 to 1")
+        has_white = self.white_level is not None
+        require(self, "white_level", not has_white or 0 < self.white_level < 65536, "1 to 65535")
         if self.noise_sigma is not None:
             object.__setattr__(self, "noise_sigma", self._level())
-            self._check_contradictions()
+            self._check_task()
 
     @property
     def network(self) -> str:
-        """The weights, given or by default; without meaning where `noise_sigma` chooses them."""
+        """The weights, given or by default."""
         if self.weights is not None:
             return self.weights
-        return task_named(self.task).default_weights() if self.task else DEFAULT_WEIGHTS
+        return task_named(self.task or task_names()[0]).default_weights()
 
     def _level(self) -> float | str:
         if self.noise_sigma == AUTO:
             return AUTO
         try:
             level = float(self.noise_sigma)
-        except ValueError:
-            level = math.nan
-        allowed = "a number above 0 (grey levels), or auto"
-        require(self, "noise_sigma", 0 < level < math.inf, allowed)
-        return level
+        except ValueError as error:
+            raise NLRNError(
+                f"noise_sigma={self.noise_sigma}: must be a number above 0 (grey levels), or auto"
+            ) from error
+        return checked_level(level)
 
-    def _check_contradictions(self) -> None:
-        """A level chooses a packaged denoiser."""
-        contradicting = {"weights": self.weights, "scale": self.scale}
+    def _check_task(self) -> None:
+        """Only denoising has a level."""
+        others = {"scale": self.scale}
         if self.task not in (None, owner_of("noise_sigma").name):
-            contradicting["task"] = self.task
-        for name, value in contradicting.items():
+            others["task"] = self.task
+        for name, value in others.items():
             if value is not None:
                 raise NLRNError(
-                    f"noise_sigma={self.noise_sigma} chooses a packaged denoiser; leave out "
-                    f"{name}={value}"
+                    f"noise_sigma={self.noise_sigma} is for denoising; leave out {name}={value}"
                 )
 
 

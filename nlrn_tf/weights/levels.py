@@ -47,7 +47,8 @@ def at_level(model: NLRN, noise_sigma: float) -> NLRN:
             f"noise_sigma={noise_sigma:g}: the network does not say which level it was trained for"
         )
     precision = {policy: name for name, policy in POLICIES.items()}[model.dtype_policy.name]
-    config = dataclasses.replace(model.config, noise_sigma=noise_sigma)
+    trained = model.config.trained_sigma or model.config.noise_sigma
+    config = dataclasses.replace(model.config, noise_sigma=noise_sigma, trained_sigma=trained)
     scaled = rebuild(model, config, precision)
     scale = np.float64(model.config.noise_sigma) / noise_sigma
     _scale_input(scaled.norm_in, scale)

@@ -2,10 +2,12 @@ import cv2
 import numpy as np
 import pytest
 
-from nlrn_tf.datasets.benchmarks import benchmark_images, denoising_pair
-from nlrn_tf.imaging.files import read_image, to_uint8
+from nlrn_tf.datasets.benchmarks import benchmark_images
+from nlrn_tf.imaging.files import read_image
+from nlrn_tf.imaging.samples import to_uint8
 from nlrn_tf.restoration import noise_blocks
 from nlrn_tf.restoration.noise_level import estimate_noise, estimate_noise_sigma
+from nlrn_tf.tasks.denoising import Denoising
 
 
 def smooth(height=120, width=150):
@@ -179,7 +181,7 @@ def test_jpeg_artefacts_are_no_noise(quality, data_dir):
 def test_estimates_on_benchmarks(data_dir, name, sigma, mean, worst):
     estimates = []
     for index, path in enumerate(benchmark_images(name, data_dir)):
-        _, image = denoising_pair(path, index, sigma)
+        _, image = Denoising().pair(path, index, noise_sigma=sigma)
         estimates.append(estimate_noise_sigma(to_uint8(image)))
     assert np.mean(estimates) == pytest.approx(mean, abs=0.06)
     assert np.abs(np.array(estimates) - sigma).max() == pytest.approx(worst, abs=0.06)
