@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 Call = Callable[[bytes], bytes]
 
 SIGNATURE = "restore_bytes"
+LEVEL_SIGNATURE = "restore_bytes_at_level"  # of a denoiser, also takes the noise of the images
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds between attempts
 CONNECT_TIMEOUT = 20.0  # seconds, as gRPC has
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -33,6 +34,10 @@ class UnavailableError(ClientError):
     """The server cannot be reached, or refuses the request for now."""
 
 
+def _signature(noise_sigma: float | None) -> str:
+    return SIGNATURE if noise_sigma is None else LEVEL_SIGNATURE
+
+
 def rest_call(
     server: str,
     model: str,
@@ -40,6 +45,7 @@ def rest_call(
     label: str | None = None,
     version: int | None = None,
     scale: int | None = None,
+    noise_sigma: float | None = None,
     timeout: float = 600,
 ) -> Call:
     """Calls TensorFlow Serving's REST API; needs the package `requests`.
@@ -49,6 +55,8 @@ def rest_call(
       model: name in models.config.
       label, version: at most one of them; by default the latest version.
       scale: factor of a super-resolution model.
+      noise_sigma: noise of the images in grey levels of 0..255, for a denoiser; by default the
+        level of the model.
       timeout: seconds.
 
     Returns:
@@ -67,7 +75,9 @@ def rest_call(
         inputs = {"image_bytes": [{"b64": base64.b64encode(content).decode()}]}
         if scale is not None:
             inputs["scale"] = scale
-        body = {"signature_name": SIGNATURE, "inputs": inputs}
+        if noise_sigma is not None:
+            inputs["noise_sigma"] = noise_sigma
+        body = {"signature_name": _signature(noise_sigma), "inputs": inputs}
         try:
             response = local.session.post(f"{url}:predict", json=body, timeout=timeouts)
         except requests.ReadTimeout as error:
@@ -88,6 +98,7 @@ def grpc_call(
     label: str | None = None,
     version: int | None = None,
     scale: int | None = None,
+    noise_sigma: float | None = None,
     timeout: float = 600,
 ) -> Call:
     """Calls TensorFlow Serving's gRPC API, without encryption; see `rest_call`.
@@ -113,7 +124,7 @@ def grpc_call(
     def call(content: bytes) -> bytes:
         request = predict_pb2.PredictRequest()
         request.model_spec.name = model
-        request.model_spec.signature_name = SIGNATURE
+        request.model_spec.signature_name = _signature(noise_sigma)
         if label:
             request.model_spec.version_label = label
         if version:
@@ -125,6 +136,9 @@ def grpc_call(
         if scale is not None:
             request.inputs["scale"].dtype = types_pb2.DT_INT32
             request.inputs["scale"].int_val.append(scale)
+        if noise_sigma is not None:
+            request.inputs["noise_sigma"].dtype = types_pb2.DT_FLOAT
+            request.inputs["noise_sigma"].float_val.append(noise_sigma)
         try:
             response = stub.Predict(request, timeout=timeout)
         except grpc.RpcError as error:

@@ -52,6 +52,12 @@ _VERSION = flags.DEFINE_integer(
 _SCALE = flags.DEFINE_integer(
     "scale", None, "Factor of a super-resolution model, which needs it.", lower_bound=2
 )
+_NOISE_SIGMA = flags.DEFINE_float(
+    "noise_sigma",
+    None,
+    "Noise of the images, in grey levels of 0..255. Default: the level of the model.",
+    lower_bound=0.0,
+)
 _CONCURRENCY = flags.DEFINE_integer("concurrency", 1, "Requests at a time.", lower_bound=1)
 _TIMEOUT = flags.DEFINE_float("timeout", 600, "Seconds to wait for an image.", lower_bound=0.1)
 _RETRIES = flags.DEFINE_integer(
@@ -85,6 +91,7 @@ def main(arguments: list[str]) -> None:
         label=_LABEL.value,
         version=_VERSION.value,
         scale=_SCALE.value,
+        noise_sigma=_NOISE_SIGMA.value,
         timeout=_TIMEOUT.value,
     )
     try:

@@ -19,7 +19,7 @@ from nlrn_tf.export.limits import MAX_PIXELS
 
 FLAGS = flags.FLAGS
 
-_OF_SAVED_MODELS = ("version", "max_pixels", "precision")
+_OF_SAVED_MODELS = ("version", "max_pixels", "precision", "noise_sigma")
 
 
 def define_flags() -> None:
@@ -57,6 +57,12 @@ def define_flags() -> None:
         precision.CHOICES,
         f"{precision.HELP} Choose for the machine that will serve; auto looks at this one.",
     )
+    flags.DEFINE_float(
+        "noise_sigma",
+        None,
+        "Noise level that a denoiser is exported for, in grey levels of 0..255. Default: that of "
+        "the weights.",
+    )
     flags.DEFINE_string(
         "size", None, "Height x width in pixels of the images of --format=tflite, such as 128x96."
     )
@@ -86,6 +92,7 @@ def main(_: list[str]) -> None:
             version=FLAGS.version,
             max_pixels=FLAGS.max_pixels,
             precision=FLAGS.precision,
+            noise_sigma=FLAGS.noise_sigma,
         )
     print(f"Exported to {path}")
 

@@ -19,10 +19,14 @@ class Network:
     Attributes:
       function: maps float32 `[N, H, W, 1]` to the same shape.
       tile_size: larger pieces than this (squared, in pixels) are cut into tiles.
+      noise_sigma: the level that a denoiser is for, in grey levels; None when it does not tell.
+      trained_sigma: the level of its training.
     """
 
     function: Callable[[tf.Tensor], tf.Tensor]
     tile_size: int
+    noise_sigma: float | None = None
+    trained_sigma: float | None = None
 
 
 def restore_planes(network: Network, planes: tf.Tensor, planes_at_once: tf.Tensor) -> tf.Tensor:

@@ -17,6 +17,7 @@ from nlrn_tf.model import NLRN
 from nlrn_tf.precision import resolved
 from nlrn_tf.restoration.checks import FLOAT_RANGE
 from nlrn_tf.tasks.registry import task_of
+from nlrn_tf.weights.level_choice import of_family
 from nlrn_tf.weights.loading import load_model
 from nlrn_tf.weights.manifest import find_weights, sha256
 
@@ -30,6 +31,7 @@ def export_saved_model(
     version: int | None = None,
     max_pixels: int = MAX_PIXELS,
     precision: str = "float32",
+    noise_sigma: float | None = None,
 ) -> Path:
     """Writes `export_dir/version`, a SavedModel with the signatures of `ServedModel`.
 
@@ -43,6 +45,7 @@ def export_saved_model(
       version: by default one more than the highest there.
       max_pixels: the most pixels that a restored image may have.
       precision: of the products, see `load_model`; best for the machine that will serve.
+      noise_sigma: makes a denoiser for another level, see `load_model`.
 
     Returns:
       The folder of the version.
@@ -53,14 +56,15 @@ def export_saved_model(
     """
     backend.require_tensorflow("export")
     folder = _version_folder(Path(export_dir), version)
-    path = find_weights(weights)
+    path = find_weights(of_family(weights, noise_sigma))
     precision = resolved(precision)
     # Of all backends of attention only the blocks can be part of a saved graph on any machine.
-    model = load_model(weights, precision=precision, attention="blocks")
+    level = {} if noise_sigma is None else {"noise_sigma": noise_sigma}
+    model = load_model(weights, precision=precision, attention="blocks", **level)
     with atomic_folder(folder) as temporary:
         served = ServedModel(model, max_pixels)
         tf.saved_model.save(served, temporary, signatures=served.signatures())
-        write_warmup_requests(temporary, path.stem, _warmup_scales(model))
+        write_warmup_requests(temporary, path.stem, _warmup_scales(model), model.config.noise_sigma)
         _write_metadata(temporary, path, model, {"max_pixels": max_pixels, "precision": precision})
         _try(temporary, model, weights)
     return folder
@@ -102,7 +106,7 @@ def _write_metadata(folder: Path, path: Path, model: NLRN, options: dict) -> Non
 def _try(folder: Path, model: NLRN, weights: str | os.PathLike) -> None:
     """Loads the SavedModel and runs the warm-up requests."""
     loaded = tf.saved_model.load(folder)
-    for signature, inputs in warmup_requests(_warmup_scales(model)):
+    for signature, inputs in warmup_requests(_warmup_scales(model), model.config.noise_sigma):
         for output in loaded.signatures[signature](**inputs).values():
             if output.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(output)):
                 raise NLRNError(f"{weights}: gives values that are not finite; is it damaged?")
