@@ -1,8 +1,8 @@
 """Exports a network for TensorFlow Serving, or as an ONNX or TensorFlow Lite file.
 
-  python run_export.py --weights=denoise_s25 --export_dir=exported/denoise_s25
-  python run_export.py --weights=denoise_s25 --export_dir=exported --format=onnx
-  python run_export.py --weights=denoise_s25 --export_dir=exported --format=tflite --size=128x96
+  nlrn-export --weights=denoise_s25 --export_dir=exported/denoise_s25
+  nlrn-export --weights=denoise_s25 --export_dir=exported --format=onnx
+  nlrn-export --weights=denoise_s25 --export_dir=exported --format=tflite --size=128x96
 
 The SavedModel appears as a numbered version in the folder, complete or not at all, so a running
 server may watch it. It serves image files and arrays of any size, grey and colour; the README lists
@@ -93,7 +93,7 @@ def main(_: list[str]) -> None:
 def run() -> None:
     """The program."""
     define_flags()
-    cli.run(main, help=__doc__)
+    cli.run(main, help=__doc__, command="nlrn-export")
 
 
 def _check_flags(kind: str) -> None:

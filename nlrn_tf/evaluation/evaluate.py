@@ -145,8 +145,10 @@ def _choose(settings: EvaluationSettings, data_dir: StrPath) -> dict[int, Path]:
 def _output_folder(
     output_dir: StrPath | None, settings: EvaluationSettings, count: int
 ) -> Path | None:
-    if output_dir is None or count == 1:
-        return output_dir and Path(output_dir)
+    if output_dir is None:
+        return None
+    if count == 1:
+        return Path(output_dir)
     return Path(output_dir) / settings.of_task.label(settings.setting)
 
 
@@ -179,7 +181,7 @@ def _weights_sha256(settings: EvaluationSettings) -> str | None:
     if settings.method != NETWORK:
         return None
     _check_packaged(settings)
-    return sha256(find_weights(settings.weights))
+    return sha256(find_weights(settings.network))
 
 
 def _load(settings: EvaluationSettings, load: Callable) -> Model | None:
@@ -188,14 +190,14 @@ def _load(settings: EvaluationSettings, load: Callable) -> Model | None:
     options = {"precision": settings.precision}
     if settings.window_border is not None:
         options["window_border"] = settings.window_border
-    model = load(settings.weights, tuple(options.items()))
+    model = load(settings.network, tuple(options.items()))
     check_purpose(model.config, settings)
     return model
 
 
 def _check_packaged(settings: EvaluationSettings) -> None:
     """Says what to do when the weights that the task wants by default are not packaged."""
-    name = settings.weights
+    name = settings.network
     if name != settings.default_weights or name in packaged_names() or Path(name).exists():
         return
     task = settings.of_task
@@ -217,8 +219,8 @@ def check_purpose(config: NLRNConfig, settings: EvaluationSettings) -> None:
       NLRNError: they are for the other task, or for other scales, or packaged weights have been
         trained with the images.
     """
-    weights = settings.weights
-    training = manifest().get(str(weights), {}).get("training", {})
+    weights = settings.network
+    training = manifest().get(weights, {}).get("training", {})
     if BENCHMARKS[settings.dataset].folder in training.get("sources", []):
         raise NLRNError(
             f"weights '{weights}' were trained with the images of {settings.dataset}, which cannot "
@@ -238,7 +240,7 @@ def _restore_function(
     settings: EvaluationSettings, model: Model | None, on_progress: OnProgress
 ) -> PlaneFunction:
     """The function from the degraded to the restored image, both float32 `[H, W]`."""
-    if settings.method != NETWORK:
+    if model is None:
         return lambda image: image
     fields = ("self_ensemble", "protocol", "patch_size", "stride")
     options = {name: getattr(settings, name) for name in fields}

@@ -5,6 +5,8 @@ import io
 import logging
 import struct
 import zlib
+from collections.abc import Sequence
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -131,7 +133,7 @@ def is_damaged_png(content: bytes) -> bool:
     return False
 
 
-def _tags(content: bytes) -> tuple[dict[int, object], int]:
+def _tags(content: bytes) -> tuple[dict[int, Any], int]:
     """The tags of the first page of a TIFF file or an EXIF block, and the number of pages.
 
     No tags and one page of anything else. Raises ValueError where they are damaged.
@@ -140,7 +142,7 @@ def _tags(content: bytes) -> tuple[dict[int, object], int]:
         return {}, 1
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
-            first, *others = file.pages
+            first, *others = cast(Sequence[tifffile.TiffPage], file.pages)  # no other by default
             pages = [first, *(page for page in others if not page.is_reduced and not page.is_mask)]
             return {tag.code: tag.value for tag in first.tags}, len(pages)
     except (tifffile.TiffFileError, struct.error, TypeError, IndexError) as error:

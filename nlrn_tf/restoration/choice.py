@@ -32,11 +32,11 @@ class RestorerChoice:
         self._settings = settings
         self._say = say
         self._restorer = functools.cache(self._load)
-        self._fixed = None
+        self._fixed: Restorer | None = None
         if settings.noise_sigma is None:
             self._fixed = self._restorer(settings.network)
         elif settings.noise_sigma != AUTO:
-            name, level = nearest_denoiser(settings.noise_sigma)
+            name, level = nearest_denoiser(float(settings.noise_sigma))
             say(
                 f"noise level {settings.noise_sigma:g}: {name}, for {level:g}, is the nearest "
                 "packaged network"

@@ -99,7 +99,7 @@ class Restorer:
         if self.scale is None:
             restored = self._channels(values, on_progress)
         else:
-            restored = self._enlarged(values, on_progress)
+            restored = self._enlarged(values, self.scale, on_progress)
             alpha = imresize(alpha, self.scale) if alpha.size else alpha
         if alpha.size:
             restored = np.concatenate([restored, alpha], axis=-1)
@@ -150,11 +150,13 @@ class Restorer:
         planes = [self.plane(values[..., channel], report) for channel in range(count)]
         return np.stack(planes, axis=-1)
 
-    def _enlarged(self, values: np.ndarray, on_progress: OnProgress | None) -> np.ndarray:
+    def _enlarged(
+        self, values: np.ndarray, scale: float, on_progress: OnProgress | None
+    ) -> np.ndarray:
         """Float grey or RGB `[H, W, C]` enlarged: Y by the network, Cb and Cr bicubic."""
         if values.shape[2] == 1:
-            return self.plane(imresize(values[..., 0], self.scale), on_progress)[..., None]
-        ycbcr = imresize(rgb_to_ycbcr(values), self.scale)
+            return self.plane(imresize(values[..., 0], scale), on_progress)[..., None]
+        ycbcr = imresize(rgb_to_ycbcr(values), scale)
         ycbcr[..., 0] = self.plane(ycbcr[..., 0], on_progress)
         return ycbcr_to_rgb(ycbcr)
 

@@ -60,7 +60,7 @@ class RestorationSettings:
         require(self, "scale", not has_scale or self.scale >= 1.5, "a number of at least 1.5")
         require(self, "tile_size", not has_tiles or self.tile_size >= 64, "at least 64 pixels")
         if self.noise_sigma is not None:
-            object.__setattr__(self, "noise_sigma", self._level())
+            object.__setattr__(self, "noise_sigma", self._level(self.noise_sigma))
             self._check_contradictions()
 
     @property
@@ -70,11 +70,11 @@ class RestorationSettings:
             return self.weights
         return task_named(self.task).default_weights() if self.task else DEFAULT_WEIGHTS
 
-    def _level(self) -> float | str:
-        if self.noise_sigma == AUTO:
+    def _level(self, given: str | float) -> float | str:
+        if given == AUTO:
             return AUTO
         try:
-            level = float(self.noise_sigma)
+            level = float(given)
         except ValueError:
             level = math.nan
         allowed = "a number above 0 (grey levels), or auto"

@@ -35,7 +35,7 @@ class Journal:
         self._config = config
         self._clock = clock
         self._writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
-        self._pending = []
+        self._pending: list[dict] = []
         self._since = (time.monotonic(), clock.step)
         self._console = Console(stderr=True)
         self._bar = Progress(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nlrn_tf.tasks.denoising import add_gaussian_noise
 from skimage import data
 
 from benchmarks import peer_methods
@@ -15,6 +14,7 @@ from nlrn_tf.imaging.files import write_image
 from nlrn_tf.imaging.quality import psnr
 from nlrn_tf.imaging.samples import to_uint8
 from nlrn_tf.model import NLRN
+from nlrn_tf.tasks.denoising import add_gaussian_noise
 from nlrn_tf.weights.loading import save_model
 
 ROOT = Path(__file__).resolve().parents[2]

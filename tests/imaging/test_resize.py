@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nlrn_tf.tasks.denoising import add_gaussian_noise
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import read_image
 from nlrn_tf.imaging.resize import crop_to_multiple, imresize, resize_bicubic
+from nlrn_tf.tasks.denoising import add_gaussian_noise
 
 # Scales are ratios, as in super-resolution, or anything.
 SCALES = st.sampled_from([1 / 2, 1 / 3, 1 / 4, 1, 2, 3, 4]) | st.floats(0.1, 5)
