@@ -3,7 +3,8 @@
 python maintenance/results_table.py
 python maintenance/results_table.py --check
 
-They stand from <!-- results --> to <!-- /results -->: all tables in one file, whole sets in the other.
+They stand from <!-- results --> to <!-- /results -->: all tables in one,
+whole sets in the other.
 """
 
 import sys
