@@ -1,4 +1,4 @@
-"""What the commands share: flags, starting, stopping, and telling the user what went wrong."""
+"""What the commands share: flags, starting, stopping, and reports of what went wrong."""
 
 import dataclasses
 import os
@@ -53,7 +53,7 @@ def start_tensorflow() -> None:
     """Imports TensorFlow.
 
     What it prints to standard error on a machine without a GPU is held back; no setting silences
-    it. Where there is a GPU it tells what is missing to use it, and is shown.
+    it. Where there is a GPU it says what is missing to use it, and is shown.
     """
     if Path("/dev/nvidiactl").exists():
         return

@@ -5,8 +5,8 @@
   nlrn-export --weights=denoise_s25 --export_dir=exported --format=tflite --size=128x96
 
 The SavedModel appears as a numbered version in the folder, complete or not at all, so a running
-server may watch it. It serves image files and arrays of any size, grey and colour; the README lists
-its signatures. An ONNX file holds the network alone, which restores a grey image in one piece. A
+server may watch it. It serves image files and arrays of any size, grey and colour; docs/export.md
+lists its signatures. An ONNX file holds the network alone, which restores a grey image in one piece. A
 TensorFlow Lite file is the same for one size.
 """
 
@@ -37,7 +37,7 @@ def define_flags() -> None:
         "format",
         "saved_model",
         ["saved_model", "onnx", "tflite"],
-        "onnx needs the extra of that name.",
+        "saved_model needs the extra export, onnx the extra onnx.",
     )
     flags.DEFINE_integer(
         "version",

@@ -76,7 +76,7 @@ def evaluate_all(
       output_dir: gets `<name>.png`, the image as it was scored, and `<name>_comparison.png`,
         degraded, restored and true image side by side; of several evaluations in folders `x2`,
         `x3` or `s15`, `s25`.
-      json_path: gets the result, or the list of several; written anew after each image. Scores
+      json_path: gets the result, or the list of several; written again after each image. Scores
         that it holds of the same evaluation are taken over. An infinite PSNR (equal images) is
         null there.
       console: gets the tables. None prints nothing, and shows no progress.
@@ -224,7 +224,7 @@ def check_purpose(config: NLRNConfig, settings: EvaluationSettings) -> None:
     if BENCHMARKS[settings.dataset].folder in training.get("sources", []):
         raise NLRNError(
             f"weights '{weights}' were trained with the images of {settings.dataset}, which cannot "
-            "tell how good they are; give others, trained with sources=BSDS500/train"
+            "show how good they are; give others, trained with sources=BSDS500/train"
         )
     if config.task not in (None, settings.task):
         raise NLRNError(

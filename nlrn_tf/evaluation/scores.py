@@ -125,9 +125,7 @@ def resume(
     wanted = list(zip(evaluations, names, strict=True))
     for result in read_results(path):
         if "settings" not in result:
-            raise NLRNError(
-                f"{path}: holds scores that do not tell all of their settings; {remedy}"
-            )
+            raise NLRNError(f"{path}: holds scores without all of their settings; {remedy}")
         fixed = {key: result[key] for key in _fixed(result["task"]) if key in result}
         found = {**fixed, **result["settings"]}
         differences = [_differences(found, scores.identity()) for scores, _ in wanted]

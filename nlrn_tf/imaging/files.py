@@ -142,7 +142,7 @@ def write_image(
       path: of the file.
       image: uint8 or uint16; `[H, W]`, `[H, W, 1]`, RGB `[H, W, 3]`, or with alpha `[H, W, 2]`,
         `[H, W, 4]`.
-      icc_profile: written where the format can: all but .bmp. One that the format refuses is left
+      icc_profile: written where the format can hold it, which is all except .bmp. One that the format refuses is left
         out.
 
     Raises:
@@ -181,7 +181,7 @@ def check_storable(path: str | os.PathLike, image: np.ndarray, scale: float = 1)
 
     Args:
       path: of the file.
-      image: as of `write_image`.
+      image: see `write_image`.
       scale: by which the image is going to be enlarged.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What an image file tells beside its pixels, as far as reading the pixels right needs it."""
+"""What an image file says besides its pixels, as far as it takes to read the pixels right."""
 
 import dataclasses
 import io
@@ -43,7 +43,7 @@ class ImageMetadata:
     Attributes:
       icc_profile: the colour profile; empty where there is none.
       orientation: of EXIF, 1 to 8.
-      num_pages: of a TIFF file, but for thumbnails and masks; else 1.
+      num_pages: of a TIFF file, without thumbnails and masks; else 1.
       cmyk: whether a TIFF file is in CMYK, which OpenCV decodes to colour with a made-up alpha.
       grey_with_alpha: whether a PNG or TIFF file is; OpenCV decodes the one as colour with alpha,
         of the other it drops the alpha.

@@ -97,7 +97,7 @@ def _resize_axis(
         taps = tf.clip_by_value(taps, 0, size - 1)
     gathered = tf.gather(images, taps, axis=axis)  # [B, out, K, W, C] or [B, H, out, K, C]
     weights = weights[:, :, None, None] if axis == 1 else weights[:, :, None]
-    # Not a matrix product: oneDNN may be told to run those in bfloat16.
+    # Not a matrix product: oneDNN may be set to run those in bfloat16.
     return tf.reduce_sum(gathered * weights, axis=axis + 1)
 
 

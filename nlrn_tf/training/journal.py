@@ -1,4 +1,4 @@
-"""What a run tells: a live progress line, `curve.csv` and TensorBoard."""
+"""What a run reports: a live progress line, `curve.csv` and TensorBoard."""
 
 import csv
 import io

@@ -1,6 +1,7 @@
 """The exported model gives what `nlrn_tf.restore` gives: in the C API and in a TF 1 session."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import tensorflow as tf
 from tensorflow.core.framework import op_def_pb2
 
 import nlrn_tf
+from nlrn_tf.errors import NLRNError
 from nlrn_tf.export.saved_model import METADATA_FILE, export_saved_model
 from nlrn_tf.export.signatures import ServedModel
 from nlrn_tf.layers.attention import kernel
@@ -33,6 +35,14 @@ INVALID_ARGUMENT = "3: "  # the codes of TensorFlow's C API
 @pytest.fixture(scope="module")
 def denoiser(tmp_path_factory) -> Export:
     return export_small_network(tmp_path_factory.mktemp("dn"), task="denoise", noise_sigma=25)
+
+
+def test_without_its_extra_it_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
+    monkeypatch.delitem(sys.modules, "tensorflow_serving.apis", raising=False)
+    with pytest.raises(NLRNError, match="`pip install tensorflow-serving-api`"):
+        export_saved_model("denoise_lite_s25", tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()
 
 
 @pytest.fixture(scope="module")
