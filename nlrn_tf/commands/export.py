@@ -6,8 +6,8 @@
 
 The SavedModel appears as a numbered version in the folder, complete or not at all, so a running
 server may watch it. It serves image files and arrays of any size, grey and colour; docs/export.md
-lists its signatures. An ONNX file holds the network alone, which restores a grey image in one piece. A
-TensorFlow Lite file is the same for one size.
+lists its signatures. An ONNX file holds the network alone, which restores a grey image in one
+piece. A TensorFlow Lite file is the same for one size.
 """
 
 import re

@@ -142,8 +142,8 @@ def write_image(
       path: of the file.
       image: uint8 or uint16; `[H, W]`, `[H, W, 1]`, RGB `[H, W, 3]`, or with alpha `[H, W, 2]`,
         `[H, W, 4]`.
-      icc_profile: written where the format can hold it, which is all except .bmp. One that the format refuses is left
-        out.
+      icc_profile: written where the format can hold it, which is all except .bmp. One that the
+        format refuses is left out.
 
     Raises:
       NLRNError: the suffix names no format, or one that cannot hold the image, or the file
