@@ -54,7 +54,7 @@ class Journal:
         self._writer.close()
 
     def step(self, metrics: dict, learning_rate: float, skipped: int) -> None:
-        """Takes the metrics of one step, floats; shows the means when it is time to."""
+        """Takes the metrics of one step, floats; shows the means when they are due."""
         self._pending.append(metrics)
         if time.monotonic() - self._since[0] < self._config.log_seconds:
             return
