@@ -1,7 +1,7 @@
 # make demo      restores a noisy photograph with the packaged weights
-# make test      runs the tests, but for the slow ones
+# make test      runs the tests except the slow ones
 # make test-slow runs the slow ones
-# make lint      checks style and formatting
+# make lint      checks style, formatting and types
 # make picture   makes the picture in the README again
 #
 # Each sets up what it needs in .venv first. PYTHON chooses another interpreter (3.10 to 3.13).
@@ -34,8 +34,9 @@ test-slow: $(VENV)/installed-test
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
-$(VENV)/installed-demo: EXTRAS =
+$(VENV)/installed-demo: EXTRAS = [export]
 $(VENV)/installed-test: EXTRAS = [test]
 $(VENV)/installed-%: setup.cfg setup.py pyproject.toml $(wildcard csrc/*/*)
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

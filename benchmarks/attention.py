@@ -9,7 +9,7 @@ state, 2 N q^2 (L + C): the products of its queries with the q^2 keys of their w
 weights with the values. What else is computed, the products with the keys of the states before and
 with keys outside the windows, and the choice of the channels that are kept, counts as time only.
 "share" is the part of the rate of a product of two 2048 x 2048 matrices of the same dtype, measured
-before and after. "by" tells whether TensorFlow's operations attend or the kernel of the package.
+before and after. "by" says whether TensorFlow's operations attend or the kernel of the package.
 """
 
 import statistics

@@ -102,7 +102,7 @@ def _delivered(task: Task) -> tuple[float, float]:
 
 
 def _rate(batches, seconds: float) -> float:
-    """Patches a second that an iterator of batches gives for so long."""
+    """Patches a second that an iterator of batches gives, measured for some seconds."""
     patches, taken = 0, 0.0
     start = time.perf_counter()
     while taken < seconds:

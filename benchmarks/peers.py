@@ -3,7 +3,7 @@
   python benchmarks/peers.py --weights=denoise_s25,denoise_lite_s25
   python benchmarks/peers.py --dataset=BSD68 --noise_sigma=50 --json=peers.json
 
-The noise and the scores are those of run_eval.py. All are told the level of the noise. OpenCV's
+The noise and the scores are those of run_eval.py. All methods know the level of the noise. OpenCV's
 non-local means get the image rounded and clipped to 8 bits, all others as it is; of several filter
 strengths the one with the best mean PSNR on these images is taken. BM3D is measured when the
 package `bm3d` is installed. "seconds" is the mean of an image, after a first small image on which

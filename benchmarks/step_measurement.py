@@ -16,8 +16,8 @@ from nlrn_tf.precision import POLICIES
 PROJECT, PLAIN, PLAIN_UNROLLED = "project", "plain", "plain, unrolled"
 WARM_UP_STEPS = 2  # the first one makes the graph
 
-# Biases that the next batch norm, or the softmax, takes out again. Their gradient is nothing but
-# rounding, of which Adam makes steps, so they are free to differ.
+# Biases that the next batch norm, or the softmax, takes out again. Their gradient is
+# rounding alone, of which Adam makes steps, so they are free to differ.
 FREE_WEIGHTS = (
     "conv_in/bias",
     "recurrent/conv_a/bias",

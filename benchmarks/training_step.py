@@ -5,8 +5,8 @@
 
 Both start from the same weights and take the same steps on the same batches, each in a process of
 its own; the straightforward one is plain_network.py. The defaults are the paper's settings. Their
-seconds are the median of all steps but the first two; what is counted as FLOPs is told in
-step_measurement.py (`StepSettings.flops`).
+seconds are the median of all steps except the first two; `StepSettings.flops` in
+step_measurement.py says what is counted as FLOPs.
 """
 
 import sys

@@ -85,7 +85,7 @@ def compare_crops(
     check_names("image ", names, settings.dataset, paths)
     pairs = {name: degraded_pair(settings, *places[name]) for name in names}
     for crop in crops:
-        crop.of(pairs[crop.image][0])  # a wrong one is told before the work
+        crop.of(pairs[crop.image][0])  # a wrong one is reported before the work
     with tempfile.TemporaryDirectory() as folder:
         result = evaluate(settings, data_dir=data_dir, model=model, output_dir=folder)
         restored = {name: read_image(Path(folder) / f"{name}.png") for name in names}

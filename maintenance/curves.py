@@ -69,7 +69,7 @@ def curve_name(path: str | os.PathLike) -> str:
 
 
 def _mark_growth(panels: np.ndarray, x: np.ndarray, states: np.ndarray, colour: str) -> None:
-    """A line at the first point of each number of states but the first, with that number."""
+    """A line at the first point of each number of states except the first, with that number."""
     for k in np.flatnonzero(np.diff(states)) + 1:
         for panel in panels:
             panel.axvline(x[k], color=colour, linestyle=":", linewidth=1)

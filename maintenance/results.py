@@ -1,4 +1,4 @@
-"""The tables of results in the README, made from the manifest of the packaged weights.
+"""The tables of results in docs/results.md and the README, from the manifest of the weights.
 
 Light: needs neither Keras nor TensorFlow.
 """
@@ -27,6 +27,8 @@ PAPER_COLUMNS = {
     5: ("BM3D", "MemNet", "NLRN", "NLRN-MV"),
     6: ("SRCNN", "VDSR", "DRRN", "MemNet", "NLRN"),
 }
+# The whole sets that the README shows.
+SUMMARY = ("Set12", "BSD68", "Set5")
 _WIDTH = 100
 
 
@@ -39,50 +41,82 @@ class _Row:
     entries: dict[bool, dict]
 
 
-def update_readme(
-    readme: str | os.PathLike,
-    *,
-    manifest: str | os.PathLike = WEIGHTS_DIR / "manifest.json",
-    check: bool = False,
-) -> bool:
-    """Writes the results between the markers `<!-- results -->` and `<!-- /results -->`.
+def read_manifest(path: str | os.PathLike = WEIGHTS_DIR / "manifest.json") -> dict[str, dict]:
+    """The manifest of packaged weights, see `maintenance.packaged_weights.package_weights`.
+
+    Raises:
+      NLRNError: the file cannot be read.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise NLRNError(f"{path}: cannot be read ({error})") from error
+
+
+def update(path: str | os.PathLike, results: str, *, check: bool = False) -> bool:
+    """Writes results between the markers `<!-- results -->` and `<!-- /results -->`.
 
     Args:
-      readme: a Markdown file.
-      manifest: of the packaged weights.
+      path: a Markdown file.
+      results: Markdown, of `tables` or `summary`.
       check: writes nothing.
 
     Returns:
       Whether the file had other results.
 
     Raises:
-      NLRNError: a file cannot be read or written, the markers are missing, or with `check` the
+      NLRNError: the file cannot be read or written, the markers are missing, or with `check` the
         results in the file are out of date.
     """
     try:
-        text = Path(readme).read_text()
-        entries = json.loads(Path(manifest).read_text())
+        text = Path(path).read_text()
     except (OSError, ValueError) as error:
-        raise NLRNError(f"{readme}, {manifest}: cannot be read ({error})") from error
+        raise NLRNError(f"{path}: cannot be read ({error})") from error
     pattern = f"{re.escape(BEGIN)}\n.*?{re.escape(END)}"
-    results = f"{BEGIN}\n{render(entries)}{END}"
-    updated, count = re.subn(pattern, lambda _: results, text, flags=re.DOTALL)
+    updated, count = re.subn(pattern, lambda _: f"{BEGIN}\n{results}{END}", text, flags=re.DOTALL)
     if count != 1:
-        raise NLRNError(f"{readme}: must have one place from {BEGIN} to {END}, has {count}")
+        raise NLRNError(f"{path}: must have one place from {BEGIN} to {END}, has {count}")
     if updated != text and check:
         raise NLRNError(
-            f"{readme}: its results are out of date; run `python maintenance/results_table.py`"
+            f"{path}: its results are out of date; run `python maintenance/results_table.py`"
         )
     if updated != text:
-        write_text(readme, updated)
+        write_text(path, updated)
     return updated != text
 
 
-def render(manifest: dict[str, dict]) -> str:
+def summary(manifest: dict[str, dict]) -> str:
+    """The results of whole sets in one short table, in Markdown.
+
+    Args:
+      manifest: see `read_manifest`.
+    """
+    lines = [["images", "degradation", "input", "ours", "NLRN in the paper", "weights"]]
+    for row in _rows(manifest):
+        settings = row.settings
+        is_whole = settings.dataset in SUMMARY and not settings.images
+        is_usual = settings.protocol == "full" and not settings.quantize_lr
+        if is_whole and is_usual and False in row.entries:
+            entry = row.entries[False]
+            task = settings.of_task
+            lines.append(
+                [
+                    settings.dataset,
+                    task.describe(**settings.degradation),
+                    _cell(entry, "input_"),
+                    _cell(entry),
+                    _paper_cell(settings, "NLRN"),
+                    f"`{row.weights}`",
+                ]
+            )
+    return f"PSNR (dB) / SSIM:\n\n{_markdown(lines)}"
+
+
+def tables(manifest: dict[str, dict]) -> str:
     """The results in Markdown: the networks, then for each table of the paper ours beside it.
 
     Args:
-      manifest: see `maintenance.packaged_weights.package_weights`.
+      manifest: see `read_manifest`.
     """
     rows = _rows(manifest)
     parts = [_networks(manifest)]
@@ -146,7 +180,7 @@ def _networks(manifest: dict[str, dict]) -> str:
                 f"{config['num_states']} x {config['filters']}",
                 f"{entry['steps']:,}",
                 f"{entry['minutes'] / 60:.1f} hours on {'; '.join(machines)}",
-                f"[{entry['curve']}](nlrn_tf/weights/{entry['curve']})",
+                f"[{entry['curve']}](../nlrn_tf/weights/{entry['curve']})",
             ]
         )
     return "The packaged weights, all trained by `run_train.py`:\n\n" + _markdown(lines)

@@ -36,7 +36,7 @@ def tensorflow_gpus() -> list:
 
 
 def gpu_compute_capability() -> tuple[int, int] | None:
-    """Of TensorFlow's first GPU; None where it has none, or one that does not tell."""
+    """Of TensorFlow's first GPU; None where it has none, or one that does not report it."""
     import tensorflow as tf
 
     gpus = tensorflow_gpus()

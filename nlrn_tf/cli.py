@@ -1,4 +1,4 @@
-"""What the commands share: flags, starting, stopping, and telling the user what went wrong."""
+"""What the commands share: flags, starting, stopping, and reports of what went wrong."""
 
 import dataclasses
 import os
@@ -26,11 +26,16 @@ INTERRUPTED = 130  # the shell's exit code for a program ended by Ctrl-C
 
 
 def run(
-    main: Callable[[list[str]], None], *, help: str | None = None, takes_arguments: bool = False
+    main: Callable[[list[str]], None],
+    *,
+    help: str | None = None,
+    command: str | None = None,
+    takes_arguments: bool = False,
 ) -> None:
     """Parses the flags, runs `main(arguments)` and ends the process.
 
-    `help` is what `--help` shows above the flags; by default the docstring of the program.
+    `help` is what `--help` shows above the flags; by default the docstring of the program. The
+    name `command` in it is replaced by what the user has typed, such as `python run_eval.py`.
 
     Exit code 0 on success and for `--help`, 1 for a problem that the user can mend (one line
     on standard error), 2 for a wrong flag, 130 after Ctrl-C. Flags and positional arguments
@@ -38,14 +43,17 @@ def run(
     """
     flags.FLAGS.set_gnu_getopt(True)
     absl_logging.set_verbosity(absl_logging.WARNING)
-    sys.exit(_guarded(main, help or sys.modules["__main__"].__doc__ or "", takes_arguments))
+    help = help or sys.modules["__main__"].__doc__ or ""
+    if command is not None:
+        help = help.replace(command, _typed())
+    sys.exit(_guarded(main, help, takes_arguments))
 
 
 def start_tensorflow() -> None:
     """Imports TensorFlow.
 
     What it prints to standard error on a machine without a GPU is held back; no setting silences
-    it. Where there is a GPU it tells what is missing to use it, and is shown.
+    it. Where there is a GPU it says what is missing to use it, and is shown.
     """
     if Path("/dev/nvidiactl").exists():
         return
@@ -73,7 +81,11 @@ def define_flags(
       skip: fields that get no flag.
       only: the fields that get one; empty for all.
     """
-    define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
+    define: dict[type, Callable] = {
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        bool: flags.DEFINE_bool,
+    }
     for field, kind in _fields(settings_class, skip, only):
         text, choices = field.metadata["help"], choices_of(field)
         if choices:
@@ -103,6 +115,12 @@ def flag_values(
                 raise flags.Error(f"{field.name}={','.join(value)}: {error}") from error
         values[field.name] = value
     return values
+
+
+def _typed() -> str:
+    """How the user has called the program, without the folder of an installed command."""
+    program = sys.argv[0]
+    return f"python {program}" if program.endswith(".py") else Path(program).name
 
 
 def _text(item: object) -> str:

@@ -6,9 +6,13 @@ The flags of the scripts are made from such fields (`nlrn_tf.cli.define_flags`).
 import dataclasses
 import math
 import textwrap
+import typing
 from collections.abc import Callable, Iterable
 
 from nlrn_tf.errors import NLRNError
+
+if typing.TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def setting(
@@ -41,7 +45,8 @@ def documented(settings_class: type) -> type:
             subsequent_indent="        ",
         )
         lines.append(text)
-    settings_class.__doc__ += "\n\n    Attributes:\n" + "\n".join(lines) + "\n"
+    text = "\n".join([settings_class.__doc__ or "", "", "    Attributes:", *lines, ""])
+    settings_class.__doc__ = text
     return settings_class
 
 
@@ -63,7 +68,7 @@ def require(settings: object, name: str, valid: bool, allowed: str) -> None:
         raise NLRNError(f"{name}={shown} is not allowed: give {allowed}")
 
 
-def require_choices(settings: object) -> None:
+def require_choices(settings: "DataclassInstance") -> None:
     """Checks every setting whose values are listed; None passes where it is the default.
 
     Raises:

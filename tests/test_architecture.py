@@ -55,6 +55,13 @@ def test_every_part_has_a_storey():
     assert parts == set(STOREY_OF)
 
 
+def test_contributors_are_shown_the_same_plan():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = text[text.index("| part of `nlrn_tf/` |") :].split("\n\n")[0].splitlines()[2:]
+    rows = [set(re.findall(r"`(\w+)/?`", row.split("|")[1])) for row in table]
+    assert rows == STOREYS
+
+
 def test_no_import_goes_up():
     for path in modules():
         for module in imported(path):

@@ -82,6 +82,23 @@ def test_data_dir_is_given_or_comes_from_the_environment(monkeypatch):
     assert Path(location.data_dir()) == ROOT / "data"
 
 
+def test_an_installed_package_has_no_repository_around_it(monkeypatch, tmp_path):
+    monkeypatch.delenv("NLRN_DATA_DIR", raising=False)
+    monkeypatch.setattr(location, "_ABOVE", tmp_path)
+    assert location.data_dir() == "data"
+
+
+@pytest.mark.parametrize(
+    ("program", "shown"),
+    [("/usr/bin/nlrn-x", "nlrn-x in.png"), ("tools/run_x.py", "python tools/run_x.py in.png")],
+)
+def test_help_names_what_was_typed(monkeypatch, capsys, program, shown):
+    monkeypatch.setattr(sys, "argv", [program, "--help"])
+    with pytest.raises(SystemExit):
+        cli.run(print, help="Does it.\n\n  nlrn-x in.png\n", command="nlrn-x")
+    assert f"\n  {shown}\n" in capsys.readouterr().out
+
+
 def _source(script):
     text = (ROOT / script).read_text()
     command = re.search(r"from nlrn_tf.commands import (\w+)", text)

@@ -20,7 +20,7 @@ NAMES = ("denoise_s15", "denoise_s25", "denoise_s50", "denoise_lite_s25", "sr", 
 
 @pytest.fixture
 def start(monkeypatch, tmp_path):
-    """Calls run_train.py with flags, but for the training: (exit code, TrainingConfig or None)."""
+    """Calls run_train.py with flags, without the training: (exit code, TrainingConfig or None)."""
 
     if "steps" not in flags.FLAGS:  # absl has one set of flags in a process
         train.define_flags()
@@ -83,7 +83,7 @@ def test_super_resolution_is_that_of_the_paper(configs):
 
 
 def test_the_networks_are_that_of_the_paper(configs):
-    """But for the number of states in super-resolution, of which more need more training."""
+    """Except the number of states in super-resolution: more states need more training."""
     for name in set(NAMES) - {"smoke", "denoise_lite_s25"}:
         config = configs[name]
         assert config.network.non_local_every == 1

@@ -101,7 +101,7 @@ def test_the_loop_equals_the_unrolled_network(rng, changes, size):
         if in_loop is None:  # a weight of the non-local module before it is used
             assert in_turn is None
             continue
-        scale = max(1.0, np.abs(in_turn).max())  # some gradients are 0 but for rounding
+        scale = max(1.0, np.abs(in_turn).max())  # some gradients are 0 except for rounding
         np.testing.assert_allclose(in_loop / scale, in_turn / scale, atol=2e-5)
 
 

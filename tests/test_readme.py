@@ -1,4 +1,4 @@
-"""Runs the commands of the README, so that they keep working.
+"""Runs the commands of the README, of CONTRIBUTING.md and of docs/, so that they keep working.
 
 They run in their order in one folder that looks like the repository, on data sets of tiny images
 made here. What would take long is cut short by flags appended to the command (`SHORTER`).
@@ -19,7 +19,10 @@ from nlrn_tf.imaging.files import write_image
 from nlrn_tf.weights.manifest import packaged_names
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
+FOLDERS = ("benchmarks", "data_tools", "docs", "maintenance", "nlrn_tf", "serving")
+DOCUMENTS = [*ROOT.glob("*.md"), *(p for name in FOLDERS for p in (ROOT / name).rglob("*.md"))]
 SMALL_RUN = (
     "filters=4 embedding_size=2 window_size=9 num_states=1 patch_size=9 batch_size=2 steps=4 "
     "init_weights="
@@ -41,8 +44,8 @@ SHORTER = {
 
 
 def blocks(language):
-    """The code blocks of the README in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    """The code blocks of the pages in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 
 
 TOOLS = [
@@ -53,7 +56,7 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The scripts, the package, and what the commands of the README read."""
+    """The scripts, the package, and what the commands read."""
     folder = tmp_path_factory.mktemp("repository")
     linked = (
         "nlrn_tf",
@@ -61,6 +64,7 @@ def folder(tmp_path_factory):
         "maintenance",
         "flags",
         "README.md",
+        "docs",
         "Makefile",
         "setup.cfg",
         "setup.py",
@@ -125,16 +129,33 @@ def test_every_script_is_shown():
 
 
 def test_named_weights_are_packaged():
-    named = re.findall(r'--weights=(\w+)\b(?!\.)|load_model\("(\w+)"', README)
+    named = re.findall(r'--weights=(\w+)\b(?!\.)|load_model\("(\w+)"', TEXT)
     assert named
     assert {name for pair in named for name in pair if name} <= set(packaged_names())
 
 
-def test_links_lead_somewhere():
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
-    assert links
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
     for link in links:
-        assert (ROOT / link).exists(), link
+        if "://" not in link:
+            path, _, heading = link.partition("#")
+            target = page.parent / path if path else page
+            assert target.exists(), link
+            assert not heading or heading in _headings(target), link
+            assert target.resolve().is_relative_to(ROOT), link
+
+
+def test_the_readme_leads_to_every_page():
+    text = (ROOT / "README.md").read_text()
+    for page in PAGES[1:]:
+        assert f"]({page.relative_to(ROOT)})" in text
+
+
+def _headings(page):
+    """The headings of a page as they stand in links."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).lower().replace(" ", "-") for title in titles}
 
 
 def _filled_in(flag, request):

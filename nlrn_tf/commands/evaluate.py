@@ -1,9 +1,9 @@
 """Scores a method on a benchmark of the paper, next to the paper's figures.
 
-  python run_eval.py --dataset=Urban100
-  python run_eval.py --dataset=Set12 --task=denoise --noise_sigma=25 --weights=denoise_s25
-  python run_eval.py --dataset=Set5 --task=sr --scale=3 --method=bicubic --json=set5_x3.json
-  python run_eval.py --dataset=Set14 --scale=all --weights=sr --json=set14.json
+  nlrn-eval --dataset=Urban100
+  nlrn-eval --dataset=Set12 --task=denoise --noise_sigma=25 --weights=denoise_s25
+  nlrn-eval --dataset=Set5 --task=sr --scale=3 --method=bicubic --json=set5_x3.json
+  nlrn-eval --dataset=Set14 --scale=all --weights=sr --json=set14.json
 
 Denoising: grey images; noise of the given sigma, seeded by the position of the image in the sorted
 list of files. Super-resolution: the Y channel, degraded by MATLAB's bicubic and not rounded.
@@ -70,7 +70,7 @@ def main(_: list[str]) -> None:
 def run() -> None:
     """The program."""
     define_flags()
-    cli.run(main, help=__doc__)
+    cli.run(main, help=__doc__, command="nlrn-eval")
 
 
 def _task_settings() -> list[str]:

@@ -1,13 +1,13 @@
 """Exports a network for TensorFlow Serving, or as an ONNX or TensorFlow Lite file.
 
-  python run_export.py --weights=denoise_s25 --export_dir=exported/denoise_s25
-  python run_export.py --weights=denoise_s25 --export_dir=exported --format=onnx
-  python run_export.py --weights=denoise_s25 --export_dir=exported --format=tflite --size=128x96
+  nlrn-export --weights=denoise_s25 --export_dir=exported/denoise_s25
+  nlrn-export --weights=denoise_s25 --export_dir=exported --format=onnx
+  nlrn-export --weights=denoise_s25 --export_dir=exported --format=tflite --size=128x96
 
 The SavedModel appears as a numbered version in the folder, complete or not at all, so a running
-server may watch it. It serves image files and arrays of any size, grey and colour; the README lists
-its signatures. An ONNX file holds the network alone, which restores a grey image in one piece. A
-TensorFlow Lite file is the same for one size.
+server may watch it. It serves image files and arrays of any size, grey and colour; docs/export.md
+lists its signatures. An ONNX file holds the network alone, which restores a grey image in one
+piece. A TensorFlow Lite file is the same for one size.
 """
 
 import re
@@ -37,7 +37,7 @@ def define_flags() -> None:
         "format",
         "saved_model",
         ["saved_model", "onnx", "tflite"],
-        "onnx needs the extra of that name.",
+        "saved_model needs the extra export, onnx the extra onnx.",
     )
     flags.DEFINE_integer(
         "version",
@@ -100,7 +100,7 @@ def main(_: list[str]) -> None:
 def run() -> None:
     """The program."""
     define_flags()
-    cli.run(main, help=__doc__)
+    cli.run(main, help=__doc__, command="nlrn-export")
 
 
 def _check_flags(kind: str) -> None:

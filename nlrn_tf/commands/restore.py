@@ -1,8 +1,8 @@
 """Restores images: removes noise, or enlarges them (super-resolution). It adds no noise.
 
-  python run_restore.py noisy.png -o clean.png
-  python run_restore.py photos -o restored --noise_sigma=auto
-  python run_restore.py small.png -o large.png --task=sr --scale=3
+  nlrn-restore noisy.png -o clean.png
+  nlrn-restore photos -o restored --noise_sigma=auto
+  nlrn-restore small.png -o large.png --task=sr --scale=3
 
 The inputs are grey or colour image files of 8 or 16 bits, and folders, of which all images below
 are taken. Bits, alpha and colour profile are kept, other metadata are not.
@@ -47,4 +47,4 @@ def main(inputs: list[str]) -> None:
 def run() -> None:
     """The program."""
     define_flags()
-    cli.run(main, help=__doc__, takes_arguments=True)
+    cli.run(main, help=__doc__, command="nlrn-restore", takes_arguments=True)

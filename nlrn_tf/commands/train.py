@@ -1,6 +1,6 @@
 """Trains an NLRN; the same command again goes on where it stopped.
 
-python run_train.py --flagfile=flags/denoise_s25.cfg --data_dir=data --workdir=runs/denoise_s25
+nlrn-train --flagfile=flags/denoise_s25.cfg --data_dir=data --workdir=runs/denoise_s25
 """
 
 import sys
@@ -62,7 +62,7 @@ def main(_: list[str]) -> None:
 def run() -> None:
     """The program."""
     define_flags()
-    cli.run(main, help=__doc__)
+    cli.run(main, help=__doc__, command="nlrn-train")
 
 
 def _config() -> TrainingConfig:

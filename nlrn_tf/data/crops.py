@@ -40,7 +40,7 @@ class Draws:
         self._numbers = iter(tf.unstack(numbers))
 
     def below(self, limit: int | tf.Tensor) -> tf.Tensor:
-        """An int64 scalar in 0 .. limit - 1, each as likely."""
+        """An int64 scalar in 0 .. limit - 1, all equally likely."""
         return tf.math.floormod(next(self._numbers), tf.cast(limit, tf.int64))
 
 
@@ -53,7 +53,7 @@ def random_region(
 ) -> tf.Tensor:
     """Takes a region around a random patch, shrunk by a random factor, turned and flipped.
 
-    Each position of the patch inside the (shrunk) image is as likely; an image smaller than
+    Each position of the patch inside the (shrunk) image is equally likely; an image smaller than
     the patch takes each position inside the patch. Beyond its edges the image is mirrored.
 
     Args:

@@ -197,7 +197,7 @@ def _source_images(data_dir: str | os.PathLike, source: str) -> list[Path]:
     except NLRNError as error:
         raise NLRNError(
             f"{error}; `python data_tools/prepare_datasets.py --data_dir={data_dir}` gets the "
-            "public data sets (--from=FOLDER takes them from a local folder)"
+            "public data sets (`--from=FOLDER` takes them from a local folder)"
         ) from error
 
 
@@ -236,7 +236,7 @@ def _build(
 
 
 def _named(files: dict[str, list[Path]]) -> Iterator[tuple[Path, str]]:
-    seen = {}
+    seen: dict[str, Path] = {}
     for source, paths in files.items():
         for path in paths:
             name = f"{source}/{path.stem}"

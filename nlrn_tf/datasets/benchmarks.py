@@ -139,7 +139,7 @@ def benchmark_images(
     remedy = (
         f"`python data_tools/prepare_datasets.py --data_dir={data_dir} "
         f"--sets={benchmark.folder}` gets it "
-        "(--from=FOLDER takes it from a local folder)"
+        "(`--from=FOLDER` takes it from a local folder)"
     )
     try:
         paths = find_images(folder)

@@ -96,7 +96,7 @@ def _problems(image_set: ImageSet, state: SetState, failure: str | None) -> list
             f"{image_set.folder} lacks {len(state.missing)} of {len(image_set.checksums)} images "
             f"({', '.join(state.missing[:2])}{', ...' if len(state.missing) > 2 else ''})"
             f"{f', {failure}' if failure else ''}: get them from {image_set.home} "
-            "and use --from=FOLDER"
+            "and use `prepare_datasets.py --from=FOLDER`"
         )
     if state.wrong:
         more = f" (and {len(state.wrong) - 1} more)" if len(state.wrong) > 1 else ""
@@ -126,7 +126,7 @@ def _take_from(folder: Path, data_dir: str | os.PathLike, missing: Sequence[Want
 
     def take(path: Path) -> None:
         for kind in kinds:
-            for wanted in by_checksum.get(image_checksum(path, kind), ()):
+            for wanted in by_checksum.get(image_checksum(path, kind) or "", ()):
                 _store(data_dir, wanted, path)
 
     _for_each(take, files, f"images in {folder}", threads=None)
@@ -163,11 +163,13 @@ def _fetch(url: str, wanted: Wanted, folder: Path) -> tuple[Path | None, str]:
             downloader=pooch.HTTPDownloader(timeout=_TIMEOUT),
         )
     except requests.HTTPError as error:
-        return None, f"{url}: HTTP status {error.response.status_code}"
+        status = "unknown" if error.response is None else error.response.status_code
+        return None, f"{url}: HTTP status {status}"
     except requests.RequestException as error:
         raise NLRNError(
             f"{url}: cannot be reached ({type(error).__name__}); check the connection, or get "
-            f"{image_set.folder} from {image_set.home} by hand and use --from=FOLDER"
+            f"{image_set.folder} from {image_set.home} by hand and use "
+            "`prepare_datasets.py --from=FOLDER`"
         ) from error
     if image_checksum(Path(path), image_set.kind) != wanted.checksum:
         return None, f"{url}: is not the published image (other sha256)"

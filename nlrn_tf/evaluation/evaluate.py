@@ -76,7 +76,7 @@ def evaluate_all(
       output_dir: gets `<name>.png`, the image as it was scored, and `<name>_comparison.png`,
         degraded, restored and true image side by side; of several evaluations in folders `x2`,
         `x3` or `s15`, `s25`.
-      json_path: gets the result, or the list of several; written anew after each image. Scores
+      json_path: gets the result, or the list of several; written again after each image. Scores
         that it holds of the same evaluation are taken over. An infinite PSNR (equal images) is
         null there.
       console: gets the tables. None prints nothing, and shows no progress.
@@ -147,8 +147,10 @@ def _choose(settings: EvaluationSettings, data_dir: StrPath) -> dict[int, Path]:
 def _output_folder(
     output_dir: StrPath | None, settings: EvaluationSettings, count: int
 ) -> Path | None:
-    if output_dir is None or count == 1:
-        return output_dir and Path(output_dir)
+    if output_dir is None:
+        return None
+    if count == 1:
+        return Path(output_dir)
     return Path(output_dir) / settings.of_task.label(settings.setting)
 
 
@@ -180,7 +182,7 @@ def _score_images(
 def _weights_sha256(settings: EvaluationSettings) -> str | None:
     if settings.method != NETWORK:
         return None
-    return sha256(find_weights(settings.weights))
+    return sha256(find_weights(settings.network))
 
 
 def _load(settings: EvaluationSettings, load: Callable) -> Model | None:
@@ -189,7 +191,7 @@ def _load(settings: EvaluationSettings, load: Callable) -> Model | None:
     options = {"precision": settings.precision}
     if settings.window_border is not None:
         options["window_border"] = settings.window_border
-    model = load(settings.weights, tuple(options.items()))
+    model = load(settings.network, tuple(options.items()))
     check_purpose(model.config, settings)
     return model
 
@@ -203,12 +205,12 @@ def check_purpose(config: NLRNConfig, settings: EvaluationSettings) -> None:
       NLRNError: they are for the other task, or for other scales, or packaged weights have been
         trained with the images.
     """
-    weights = settings.weights
-    training = manifest().get(str(weights), {}).get("training", {})
+    weights = settings.network
+    training = manifest().get(weights, {}).get("training", {})
     if BENCHMARKS[settings.dataset].folder in training.get("sources", []):
         raise NLRNError(
             f"weights '{weights}' were trained with the images of {settings.dataset}, which cannot "
-            "tell how good they are; give others, trained with sources=BSDS500/train"
+            "show how good they are; give others, trained with sources=BSDS500/train"
         )
     if config.task not in (None, settings.task):
         raise NLRNError(
@@ -224,7 +226,7 @@ def _restore_function(
     settings: EvaluationSettings, model: Model | None, on_progress: OnProgress
 ) -> PlaneFunction:
     """The function from the degraded to the restored image, float32 `[H, W]` or `[H, W, 3]`."""
-    if settings.method != NETWORK:
+    if model is None:
         return lambda image: image
     fields = ("self_ensemble", "protocol", "patch_size", "stride", "colour")
     options = {name: getattr(settings, name) for name in fields}

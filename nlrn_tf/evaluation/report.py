@@ -26,9 +26,9 @@ def print_scores(result: dict, settings: EvaluationSettings, console: Console) -
     for heading in (*headings, "seconds"):
         table.add_column(heading, justify="right")
 
-    def row(name: str, scores: dict, seconds: float, **style: str) -> None:
+    def row(name: str, scores: dict, seconds: float, style: str | None = None) -> None:
         first = () if is_input else (f"{scores['input_psnr']:.2f}",)
-        table.add_row(name, *first, *_cells(scores), f"{seconds:.2f}", **style)
+        table.add_row(name, *first, *_cells(scores), f"{seconds:.2f}", style=style)
 
     for image in result["images"]:
         row(escape(image["name"]), image, image["seconds"])
@@ -64,8 +64,8 @@ def print_overview(
         figures = {**_reference_rows(result, settings), own: result}
         for name, figure in figures.items():
             rows.setdefault(name, {})[column] = figure
-    for name, figures in rows.items():
-        cells = [_cells(figures[k]) if k in figures else () for k in range(len(results))]
+    for name, found in rows.items():
+        cells = [_cells(found[k]) if k in found else () for k in range(len(results))]
         style = "bold" if name == own else None
         table.add_row(name, *(" / ".join(filter(None, cell)) for cell in cells), style=style)
     console.print(table)
@@ -80,7 +80,8 @@ def _reference_rows(result: dict, settings: EvaluationSettings) -> dict[str, dic
             "ssim": result["input_ssim"],
         }
     count = BENCHMARKS[settings.dataset].count
-    number, figures = paper_figures(settings.dataset, settings.task, settings.setting) or (0, {})
+    published = paper_figures(settings.dataset, settings.of_task.name, settings.setting)
+    number, figures = published or (0, {})
     scope = f"table {number}" if len(result["images"]) == count else f"all {count}"
     return rows | {f"{name} (paper, {scope})": figure for name, figure in figures.items()}
 
@@ -97,7 +98,7 @@ def _title(settings: EvaluationSettings) -> str:
     described = f"{task.title.lower()} {task.describe(**settings.degradation)}".strip()
     parts = [settings.dataset, described, settings.method]
     if settings.method == NETWORK:
-        parts += [escape(settings.weights), _protocol(settings)]
+        parts += [escape(settings.network), _protocol(settings)]
     return " | ".join(parts)
 
 

@@ -1,6 +1,6 @@
 """The scores of an evaluation: what they hold for, their means, and the file that keeps them.
 
-The file of `run_eval.py --json` is written anew after each image. The same evaluation goes on from
+The file that `--json` names is written again after each image. The same evaluation goes on from
 it; one with other settings is refused, so that no file mixes scores that are not comparable.
 """
 
@@ -66,7 +66,7 @@ class Scores:
 
     def identity(self) -> dict:
         """Everything that the scores depend on."""
-        fixed = {key: getattr(self.settings, key) for key in _fixed(self.settings.task)}
+        fixed = {key: getattr(self.settings, key) for key in _fixed(self.settings.of_task.name)}
         return {**fixed, **self._conditions}
 
 
@@ -101,7 +101,7 @@ def read_results(path: str | os.PathLike) -> list[dict]:
                 float(scores["psnr"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise NLRNError(
-            f"{path}: not a file of scores by run_eval.py --json ({error!r})"
+            f"{path}: not a file of scores by `run_eval.py --json` ({error!r})"
         ) from error
     return results
 
@@ -126,15 +126,15 @@ def resume(
     wanted = list(zip(evaluations, names, strict=True))
     for result in read_results(path):
         if "settings" not in result:
-            raise NLRNError(
-                f"{path}: holds scores that do not tell all of their settings; {remedy}"
-            )
+            raise NLRNError(f"{path}: holds scores without all of their settings; {remedy}")
         fixed = {key: result[key] for key in _fixed(result["task"]) if key in result}
         found = {**fixed, **result["settings"]}
         differences = [_differences(found, scores.identity()) for scores, _ in wanted]
         if all(differences):
-            fewest = "; ".join(min(differences, key=len))
-            raise NLRNError(f"{path}: holds scores of other settings ({fewest}); {remedy}")
+            fewest = min(differences, key=len)
+            raise NLRNError(
+                f"{path}: holds scores of other settings ({'; '.join(fewest)}); {remedy}"
+            )
         scores, asked_for = wanted[differences.index([])]
         images = {image["name"]: image for image in result["images"]}
         others = sorted(set(images) - set(asked_for))

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import shlex
+from typing import Any
 
 from nlrn_tf import precision
 from nlrn_tf.config import BORDERS
@@ -124,7 +125,7 @@ class EvaluationSettings:
     @property
     def of_task(self) -> Task:
         """The task."""
-        return task_named(self.task)
+        return task_named(self.task or self._default_task())
 
     @property
     def degradation(self) -> dict:
@@ -137,6 +138,11 @@ class EvaluationSettings:
         """The packaged name for the task."""
         task = self.of_task
         return task.default_weights(**({task.setting: self.setting} if task.setting else {}))
+
+    @property
+    def network(self) -> str:
+        """The weights of method "nlrn", given or by default."""
+        return self.weights or self.default_weights
 
     @property
     def setting(self) -> float | None:
@@ -194,7 +200,7 @@ class EvaluationSettings:
             object.__setattr__(self, name, value)
 
 
-def settings_for(**texts: object) -> list[EvaluationSettings]:
+def settings_for(**texts: Any) -> list[EvaluationSettings]:
     """The settings that flags stand for: one, or with "all" one for each level or factor.
 
     Args:
@@ -206,7 +212,9 @@ def settings_for(**texts: object) -> list[EvaluationSettings]:
     """
     names = [name for name in _task_settings() if name in texts]
     every = [name for name in names if texts[name] == ALL]
-    numbers = {name: _number(name, texts[name]) for name in names if name not in every}
+    numbers: dict[str, Any] = {
+        name: _number(name, texts[name]) for name in names if name not in every
+    }
     others = {name: value for name, value in texts.items() if name not in names}
     if not every:
         return [EvaluationSettings(**numbers, **others)]
@@ -223,7 +231,8 @@ def _task_settings() -> list[str]:
     return [task.setting for task in all_tasks() if task.setting]
 
 
-def _number(name: str, text: str | None) -> float | None:
+def _number(name: str, text: str | None) -> Any:
+    """The number in a text, of the type of the setting; None without one."""
     kind = owner_of(name).setting_type
     try:
         return None if text is None else kind(text)

@@ -16,7 +16,7 @@ def checked(value: tf.Tensor, *checks: tuple[tf.Tensor, str | tf.Tensor]) -> tf.
       tf.errors.InvalidArgumentError: when the graph runs, with the message of the first check that
         fails.
     """
-    done = []
+    done: list[tf.Operation] = []
     for condition, message in checks:
         with tf.control_dependencies(done):
             done = [tf.debugging.Assert(condition, [message])]

@@ -81,13 +81,14 @@ def _at_level(
 ) -> tf.Tensor:
     """`Restorer` on planes `[N, H, W]` of noise `level`: f(y) = f0(a y) / a about `centre`."""
     at_once = planes_per_tile(network, *tf.unstack(tf.shape(planes)[1:]))
-    if level is None:
+    if level is None or network.noise_sigma is None:
         return restore_planes(network, planes, at_once)
     factor = tf.cast(network.noise_sigma / level, tf.float32)
-    centre = tf.constant(centre * network.noise_sigma / network.trained_sigma, tf.float32)
+    trained = network.trained_sigma or network.noise_sigma
+    about = tf.constant(centre * network.noise_sigma / trained, tf.float32)
 
     def restored():
-        return (restore_planes(network, centre + factor * planes, at_once) - centre) / factor
+        return (restore_planes(network, about + factor * planes, at_once) - about) / factor
 
     return tf.cond(level < UNSEEN_LEVEL, lambda: tf.identity(planes), restored)
 

@@ -40,7 +40,9 @@ def export_onnx(weights: str | os.PathLike, export_dir: str | os.PathLike) -> Pa
     try:
         import tf2onnx
     except ImportError as error:
-        raise NLRNError("format=onnx needs tf2onnx; pip install -e '.[onnx]'") from error
+        raise NLRNError(
+            "format=onnx needs tf2onnx: `pip install onnx tf2onnx` (the extra 'onnx' of nlrn-tf)"
+        ) from error
     plane = _Plane(load_model(weights, attention="blocks"), [None, None, None, 1])
     proto, _ = tf2onnx.convert.from_function(
         plane.restore, plane.restore.input_signature, opset=_OPSET

@@ -11,7 +11,7 @@ from nlrn_tf import backend
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.export.limits import MAX_PIXELS
 from nlrn_tf.export.signatures import ServedModel
-from nlrn_tf.export.warmup import warmup_requests, write_warmup_requests
+from nlrn_tf.export.warmup import require_protos, warmup_requests, write_warmup_requests
 from nlrn_tf.files import atomic_folder
 from nlrn_tf.model import NLRN
 from nlrn_tf.precision import resolved
@@ -35,6 +35,8 @@ def export_saved_model(
 ) -> Path:
     """Writes `export_dir/version`, a SavedModel with the signatures of `ServedModel`.
 
+    Needs the extra `export`.
+
     It appears at once and complete, after the warm-up requests have run on it, so that TensorFlow
     Serving may watch `export_dir` meanwhile. Beside the model it holds `assets/metadata.json` and
     the warm-up requests.
@@ -52,9 +54,11 @@ def export_saved_model(
 
     Raises:
       NLRNError: no such weights, a version that exists, weights that give values that are not
-        finite, another backend than TensorFlow, or a folder that cannot be written.
+        finite, another backend than TensorFlow, tensorflow-serving-api is not installed, or a
+        folder that cannot be written.
     """
     backend.require_tensorflow("export")
+    require_protos()
     folder = _version_folder(Path(export_dir), version)
     path = find_weights(of_family(weights, noise_sigma))
     precision = resolved(precision)

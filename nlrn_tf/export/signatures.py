@@ -52,9 +52,9 @@ class ServedModel(tf.Module):
         self.enlarges = task_of(model.config).enlarges
         self._scales = model.config.scales
         self._max_pixels = max_pixels
-        self._weights = []  # of all networks, saved with the module
+        self._weights: list[tf.Variable] = []  # of all networks, saved with the module
         self._level = model.config.noise_sigma
-        models = (model, model, model)
+        models: tuple = (model, model, model)
         if self._level is not None:
             models = (model, *companions(model, self._level))
         traced = {id(each): self._traced(each) for each in models}
@@ -74,7 +74,7 @@ class ServedModel(tf.Module):
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The signatures by name, traced."""
         scale = [_SCALE] if self.enlarges else []
-        bodies = {
+        bodies: dict[str, tuple] = {
             FLOAT_SIGNATURE: (self._restore_images, [_IMAGES, *scale]),
             BYTES_SIGNATURE: (self._restore_files, [_FILES, *scale]),
         }

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from nlrn_tf.errors import NLRNError
 from nlrn_tf.export.signatures import (
     BYTES_LEVEL_SIGNATURE,
     BYTES_SIGNATURE,
@@ -22,6 +22,21 @@ from nlrn_tf.export.signatures import (
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"  # the place that TensorFlow Serving fixes
 
 _SIDE = 32  # pixels, of a restored image
+
+
+def require_protos() -> None:
+    """Checks that the requests can be written, before the work.
+
+    Raises:
+      NLRNError: tensorflow-serving-api is not installed.
+    """
+    try:
+        import tensorflow_serving.apis  # noqa: F401
+    except ImportError as error:
+        raise NLRNError(
+            "format=saved_model needs tensorflow-serving-api: "
+            "`pip install tensorflow-serving-api` (the extra 'export' of nlrn-tf)"
+        ) from error
 
 
 def warmup_requests(
@@ -53,6 +68,8 @@ def write_warmup_requests(
     folder: Path, model_name: str, scales: tuple[int, ...], noise_sigma: float | None = None
 ) -> None:
     """Writes the requests as a TFRecord file of PredictionLog protos into a SavedModel folder."""
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
     path = folder / WARMUP_FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:

@@ -147,8 +147,8 @@ def write_image(
       path: of the file.
       image: uint8 or uint16; `[H, W]`, `[H, W, 1]`, RGB `[H, W, 3]`, or with alpha `[H, W, 2]`,
         `[H, W, 4]`.
-      icc_profile: written where the format can: all but .bmp. One that the format refuses is left
-        out.
+      icc_profile: written where the format can hold it, which is all except .bmp. One that the
+        format refuses is left out.
 
     Raises:
       NLRNError: the suffix names no format, or one that cannot hold the image, or the file
@@ -186,7 +186,7 @@ def check_storable(path: str | os.PathLike, image: np.ndarray, scale: float = 1)
 
     Args:
       path: of the file.
-      image: as of `write_image`.
+      image: see `write_image`.
       scale: by which the image is going to be enlarged.
 
     Raises:
@@ -219,11 +219,12 @@ def _read(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
         content = np.fromfile(path, np.uint8)
     except OSError as error:
         raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
-    damaged = is_damaged_png(content.tobytes())
-    stored = None if damaged else _decode(content, cv2.IMREAD_UNCHANGED)
-    if stored is None:
-        raise NLRNError(f"{path}: {_UNDECODABLE}")
-    return content, stored
+    try:
+        if is_damaged_png(content.tobytes()):
+            raise ValueError("damaged PNG")
+        return content, _decode(content, cv2.IMREAD_UNCHANGED)
+    except ValueError as error:
+        raise NLRNError(f"{path}: {_UNDECODABLE}") from error
 
 
 def _encode(suffix: str, image: np.ndarray, icc_profile: bytes | None) -> bytes | None:
@@ -274,13 +275,18 @@ def _upright_with_alpha(
     if metadata.cmyk:
         return cv2.cvtColor(stored, cv2.COLOR_BGRA2RGB)
     if metadata.straight_alpha and stored.dtype == np.uint8:
-        return np.asarray(PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(content))))
+        image = PIL.Image.open(io.BytesIO(content.tobytes()))
+        return np.asarray(PIL.ImageOps.exif_transpose(image))
     pixels = metadata.turn_upright(cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA))
     return pixels[..., [0, 3]] if metadata.grey_with_alpha else pixels
 
 
-def _decode(content: np.ndarray, mode: int) -> np.ndarray | None:
+def _decode(content: np.ndarray, mode: int) -> np.ndarray:
+    """The pixels of an image file. Raises ValueError where OpenCV cannot decode it."""
     try:
-        return cv2.imdecode(content, mode) if content.size else None
-    except cv2.error:  # OpenCV's limits on header sizes raise instead of returning None
-        return None
+        pixels = cv2.imdecode(content, mode) if content.size else None
+    except cv2.error as error:  # its limits on header sizes raise instead of returning None
+        raise ValueError(str(error)) from error
+    if pixels is None:
+        raise ValueError("not an image that OpenCV knows")
+    return pixels

@@ -1,10 +1,12 @@
-"""What an image file tells beside its pixels, as far as reading the pixels right needs it."""
+"""What an image file says besides its pixels, as far as it takes to read the pixels right."""
 
 import dataclasses
 import io
 import logging
 import struct
 import zlib
+from collections.abc import Sequence
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -43,7 +45,7 @@ class ImageMetadata:
     Attributes:
       icc_profile: the colour profile; empty where there is none.
       orientation: of EXIF, 1 to 8.
-      num_pages: of a TIFF file, but for thumbnails and masks; else 1.
+      num_pages: of a TIFF file, without thumbnails and masks; else 1.
       cmyk: whether a TIFF file is in CMYK, which OpenCV decodes to colour with a made-up alpha.
       grey_with_alpha: whether a PNG or TIFF file is; OpenCV decodes the one as colour with alpha,
         of the other it drops the alpha.
@@ -136,7 +138,7 @@ def is_damaged_png(content: bytes) -> bool:
     return False
 
 
-def _tags(content: bytes) -> tuple[dict[int, object], int]:
+def _tags(content: bytes) -> tuple[dict[int, Any], int]:
     """The tags of the first page of a TIFF file or an EXIF block, and the number of pages.
 
     No tags and one page of anything else. Raises ValueError where they are damaged.
@@ -145,7 +147,7 @@ def _tags(content: bytes) -> tuple[dict[int, object], int]:
         return {}, 1
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
-            first, *others = file.pages
+            first, *others = cast(Sequence[tifffile.TiffPage], file.pages)  # no other by default
             pages = [first, *(page for page in others if not page.is_reduced and not page.is_mask)]
             return {tag.code: tag.value for tag in first.tags}, len(pages)
     except (tifffile.TiffFileError, struct.error, TypeError, IndexError) as error:

@@ -97,7 +97,7 @@ def _resize_axis(
         taps = tf.clip_by_value(taps, 0, size - 1)
     gathered = tf.gather(images, taps, axis=axis)  # [B, out, K, W, C] or [B, H, out, K, C]
     weights = weights[:, :, None, None] if axis == 1 else weights[:, :, None]
-    # Not a matrix product: oneDNN may be told to run those in bfloat16.
+    # Not a matrix product: oneDNN may be set to run those in bfloat16.
     return tf.reduce_sum(gathered * weights, axis=axis + 1)
 
 
@@ -107,7 +107,7 @@ def _taps(size: tf.Tensor, scale: float | tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     Both are `[ceil(scale size), K]`; the indices run beyond the edges. Computed in float64:
     float32 coordinates (as in `tf.image.resize`) cost 1e-4 of the range on 1000 pixels at x3.
     """
-    is_inexact = tf.is_tensor(scale) and scale.dtype != tf.float64
+    is_inexact = isinstance(scale, tf.Tensor) and scale.dtype != tf.float64
     # A Python float must not go through tf.cast, which takes it through float32.
     scale = tf.cast(scale, tf.float64) if is_inexact else tf.convert_to_tensor(scale, tf.float64)
     slack = 2.0**-23 if is_inexact else 0.0

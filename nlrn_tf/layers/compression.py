@@ -7,8 +7,8 @@ from keras import ops
 
 from nlrn_tf.layers.attention.operations import flatten_pixels
 
-# Pixels that are looked at to tell how the channels of an image vary: enough for that, and few
-# enough to take no time.
+# Pixels that are sampled to see how the channels of an image vary: enough for that, and few enough
+# to take no time.
 SAMPLES = 4096
 
 # Relative size of what is lost in the rounding of float32 sums.
@@ -40,7 +40,7 @@ def compressed(queries, keys, rank):
 
     The states of a network resemble each other, and so do their embeddings: with the authors'
     weights for sigma 15, 128 of the 768 channels of twelve states leave out 2 % of the logits
-    (RMS), which changes no PSNR by more than 0.002 dB (`benchmarks/README.md`). Exact when the
+    (RMS), which changes no PSNR by more than 0.002 dB (`docs/measurements.md`). Exact when the
     products have that rank.
 
     This is balanced truncation. With Cholesky factors `L_q`, `L_k` of the second moments of queries

@@ -17,6 +17,8 @@ from nlrn_tf.tasks.registry import task_named
 from nlrn_tf.weights import loading
 from nlrn_tf.weights.level_choice import MAX_LEVEL, denoisers, of_family
 
+Planes = tuple[float, float, float]  # the noise of the opponent planes
+
 
 class RestorerChoice:
     """Chooses and loads networks.
@@ -42,7 +44,7 @@ class RestorerChoice:
         self._fixed = None
         if self._level is None:
             self._fixed = self._restorer(settings.network)
-        elif self._level != AUTO:
+        elif isinstance(self._level, float):
             self._fixed = self._for_level(self._level, self._level)
         self.scale = (self._fixed and self._fixed.scale) or 1
 
@@ -64,8 +66,11 @@ class RestorerChoice:
 
     def _for_estimate(self, estimate: NoiseEstimate, name: str) -> Restorer:
         sigma = min(max(estimate.sigma, UNSEEN_LEVEL), MAX_LEVEL)
-        planes = tuple(min(level, MAX_LEVEL) for level in estimate.planes)
-        restorer = self._for_level(sigma, planes if len(planes) == 3 else sigma)
+        levels: float | Planes = sigma
+        if len(estimate.planes) == 3:
+            luma, *chroma = (min(level, MAX_LEVEL) for level in estimate.planes)
+            levels = (luma, chroma[0], chroma[1])
+        restorer = self._for_level(sigma, levels)
         note = f", but that is uncertain: {estimate.reason}" if estimate.reason else ""
         if estimate.sigma < UNSEEN_LEVEL:
             restorer = dataclasses.replace(restorer, strength=0.0)
@@ -73,8 +78,8 @@ class RestorerChoice:
         self._say(f"{name}: noise level about {estimate.sigma:.1f}{note}")
         return restorer
 
-    def _for_level(self, sigma: float, levels: float | tuple[float, ...]) -> Restorer:
-        restorer = self._restorer(of_family(self._settings.network, sigma))
+    def _for_level(self, sigma: float, levels: float | Planes) -> Restorer:
+        restorer = self._restorer(str(of_family(self._settings.network, sigma)))
         return dataclasses.replace(restorer, noise_sigma=levels)
 
     def _load(self, weights: str) -> Restorer:

@@ -14,6 +14,7 @@ import numpy as np
 
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.imaging.opponent import opponent_to_rgb, rgb_to_opponent
+from nlrn_tf.model import NLRN
 from nlrn_tf.restoration.inference import Model
 from nlrn_tf.weights.level_choice import LITE, best_denoiser, denoisers, family_of
 from nlrn_tf.weights.loading import load_model
@@ -55,10 +56,9 @@ def companions(model: Model, level: float) -> tuple[Model, Model]:
       level: noise of the channels, in grey levels of 0..255.
     """
     name = getattr(model, "packaged_name", None)
-    if name is None:
+    if name is None or not isinstance(model, NLRN):
         return model, model
-    precision = "float32" if model.compute_dtype == "float32" else model.compute_dtype
-    load = functools.partial(_packaged, precision=precision, config=model.config)
+    load = functools.partial(_packaged, precision=model.compute_dtype, config=model.config)
     lite = denoisers(LITE)
     luma = best_denoiser(level / _ROOT, denoisers(family_of(name)))
     chroma = best_denoiser(level, lite) if lite else name

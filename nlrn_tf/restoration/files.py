@@ -1,6 +1,7 @@
 """Restoring image files and folders of them."""
 
 import dataclasses
+import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,12 +14,15 @@ from nlrn_tf.progress import image_progress
 from nlrn_tf.restoration.plan import StrPath, check_outputs, plan
 from nlrn_tf.restoration.settings import OutputSettings, RestorationSettings
 
+if typing.TYPE_CHECKING:  # it loads TensorFlow
+    from nlrn_tf.restoration.restorer import Restorer
+
 # The restorer for a photo and its name: `RestorerChoice`, or one for all images.
 Choose = Callable[[Photo, str], Callable]
 
 
 def restore_files(
-    restorer: Callable | RestorationSettings,
+    restorer: "Restorer | RestorationSettings",
     inputs: Sequence[StrPath],
     output: StrPath,
     outputs: OutputSettings = OutputSettings(),  # noqa: B008 (it cannot be changed)
@@ -77,10 +81,10 @@ def _restore_all(jobs: dict[Path, Path], choose: Choose, scale: float) -> int:
         bar = progress.add_task("", total=len(jobs))
         written = None
         photos = _read_ahead(threads, jobs.values())
-        for done, ((target, source), photo) in enumerate(zip(jobs.items(), photos, strict=True)):
+        for done, ((target, source), read) in enumerate(zip(jobs.items(), photos, strict=True)):
             progress.update(bar, completed=done, description=escape(source.name))
             try:
-                photo = photo.result()
+                photo = read.result()
                 check_storable(target, photo.pixels, scale)
                 photo = _restore_one(
                     source, photo, choose, lambda part: progress.advance(bar, part)
@@ -108,7 +112,7 @@ def _restore_all(jobs: dict[Path, Path], choose: Choose, scale: float) -> int:
     return len(jobs)
 
 
-def _read_ahead(threads: Executor, paths: Iterable[Path]) -> Iterator[Future]:
+def _read_ahead(threads: Executor, paths: Iterable[Path]) -> Iterator[Future[Photo]]:
     """Photos to come, in order; when one is taken the next is being read."""
     paths = iter(paths)
     ahead = threads.submit(read_photo, next(paths))

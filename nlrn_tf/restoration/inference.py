@@ -5,6 +5,7 @@
 
 import weakref
 from collections.abc import Callable
+from typing import cast
 
 import keras
 import numpy as np
@@ -14,7 +15,8 @@ from nlrn_tf.errors import NLRNError
 
 Model = Callable[[np.ndarray], np.ndarray]
 
-_compiled = weakref.WeakKeyDictionary()
+# The graphs of each model by the sizes that they are for.
+_compiled: weakref.WeakKeyDictionary[keras.Model, dict] = weakref.WeakKeyDictionary()
 
 
 def apply_model(model: Model, images: np.ndarray, *, one_size: bool = False) -> np.ndarray:
@@ -62,5 +64,9 @@ def _callable(model: Model, size: tuple[int | None, int | None]) -> Model:
     graphs = _compiled.setdefault(model, {})
     if size not in graphs:
         reference = weakref.ref(model)  # the cache must not keep the model alive
-        graphs[size] = backend.compiled_for_inference(lambda images: reference()(images), size)
+
+        def call(images):
+            return cast(keras.Model, reference())(images)  # whoever calls the graph has the model
+
+        graphs[size] = backend.compiled_for_inference(call, size)
     return graphs[size]

@@ -84,8 +84,8 @@ def block_statistics(image: np.ndarray) -> Blocks | None:
     every = -(-height * width // _MAX_PIXELS)
     tops = range(0, height, every * _STRIP) if every > 1 else [0]
     strips = [image[top : top + _STRIP] if every > 1 else image for top in tops]
-    found = [_strip_statistics(strip, _limits(image)) for strip in strips]
-    found = [blocks for blocks in found if blocks is not None]
+    statistics = (_strip_statistics(strip, _limits(image)) for strip in strips)
+    found = [blocks for blocks in statistics if blocks is not None]
     if not found:
         return None
     arrays = ("products", "means", "saturated", "constant")
@@ -144,8 +144,8 @@ def second_differences(image: np.ndarray) -> np.ndarray | None:
     if not (down or right):
         return None
     one = np.ones(1)
-    kernels = [_DIFFERENCE if wanted else one for wanted in (right, down)]
-    found = cv2.sepFilter2D(image, cv2.CV_32F, *kernels).reshape(image.shape)
+    along_rows, along_columns = (_DIFFERENCE if wanted else one for wanted in (right, down))
+    found = cv2.sepFilter2D(image, cv2.CV_32F, along_rows, along_columns).reshape(image.shape)
     inside = [slice(1, -1) if wanted else slice(None) for wanted in (down, right)]
     return found[tuple(inside)]
 

@@ -19,24 +19,24 @@ def plan(inputs: Sequence[StrPath], output: StrPath, suffix: str = ".png") -> di
       NLRNError: a missing or unsupported input, an output that is not possible, or two inputs
         for one output.
     """
-    inputs = [Path(path) for path in inputs]
-    if not inputs:
+    sources = [Path(path) for path in inputs]
+    if not sources:
         raise NLRNError("no input: name at least one image file or folder")
     if suffix.lower() not in IMAGE_SUFFIXES:
         raise NLRNError(f"suffix '{suffix}': use one of {', '.join(IMAGE_SUFFIXES)}")
-    for path in inputs:
+    for path in sources:
         _check_input(path)
     into_folder = str(os.fspath(output)).endswith(os.sep) or Path(output).is_dir()
     output = Path(output)
-    if len(inputs) == 1 and inputs[0].is_file() and not into_folder:
+    if len(sources) == 1 and sources[0].is_file() and not into_folder:
         _check_suffix(output, "end it with / if a folder is meant")
-        return {output: inputs[0]}
+        return {output: sources[0]}
     if output.exists() and not output.is_dir():
         raise NLRNError(f"{output}: is a file; a folder or several inputs need an output folder")
     if output.suffix.lower() in IMAGE_SUFFIXES and not into_folder:
         raise NLRNError(f"{output}: names one image; a folder or several inputs need a folder")
     jobs: dict[Path, Path] = {}
-    for source, relative in _sources(inputs, output):
+    for source, relative in _sources(sources, output):
         target = output / relative.with_suffix(suffix)
         if jobs.setdefault(target, source) != source:
             raise NLRNError(

@@ -114,7 +114,7 @@ class Restorer:
         possible = not has_white or 0 < self.white_level <= PEAK_16_BITS
         require(self, "white_level", possible, "a value from 1 to 65535")
         if self.noise_sigma is not None:
-            self._check_level()
+            self._check_level(self.noise_sigma)
 
     def __call__(self, image: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
         """Restores an image, see `restore`."""
@@ -144,7 +144,7 @@ class Restorer:
         """
         report = on_progress or _silent
         if self.scale is not None:
-            return self._enlarged(values, report)
+            return self._enlarged(values, self.scale, report)
         if self.strength == 0:
             report(1.0)
             return np.asarray(values, np.float32)
@@ -152,7 +152,7 @@ class Restorer:
             plane = self.plane(values[..., 0], report)
             return np.repeat(plane[..., None], values.shape[2], axis=-1)
         if self.colour == "opponent" and self._level is not None:
-            return self._blended(values, self._opponent(values, report))
+            return self._blended(values, self._opponent(values, self._level, report))
         parts = [
             self.plane(values[..., channel], _share(report, 1 / values.shape[2]))
             for channel in range(values.shape[2])
@@ -185,22 +185,22 @@ class Restorer:
             return self.noise_sigma
         return getattr(getattr(self.model, "config", None), "noise_sigma", None)
 
-    def _check_level(self) -> None:
+    def _check_level(self, noise_sigma: float | tuple[float, float, float]) -> None:
         config = getattr(self.model, "config", None)
         if getattr(config, "noise_sigma", None) is None:
             raise NLRNError(
-                f"noise_sigma={self.noise_sigma}: is for denoisers whose weights tell their level; "
+                f"noise_sigma={noise_sigma}: is for denoisers whose weights tell their level; "
                 "leave it out"
             )
-        several = isinstance(self.noise_sigma, tuple)
-        for level in self.noise_sigma if several else (self.noise_sigma,):
-            if not several or level:
+        levels = noise_sigma if isinstance(noise_sigma, tuple) else (noise_sigma,)
+        for level in levels:
+            if level or len(levels) == 1:  # an opponent plane may be without noise
                 checked_level(level)
 
-    def _opponent(self, rgb: np.ndarray, report: OnProgress) -> np.ndarray:
-        """Float RGB `[H, W, 3]` restored along the opponent axes."""
-        luma_model, chroma_model = colour.companions(self.model, self._level)
-        levels = colour.plane_levels(self.noise_sigma or self._level)
+    def _opponent(self, rgb: np.ndarray, level: float, report: OnProgress) -> np.ndarray:
+        """Float RGB `[H, W, 3]`, channels of noise `level`, restored along the opponent axes."""
+        luma_model, chroma_model = colour.companions(self.model, level)
+        levels = colour.plane_levels(self.noise_sigma or level)
         models = (luma_model, chroma_model, chroma_model)
         costs = [_cost(model) for model in models]
         planes = [
@@ -231,8 +231,8 @@ class Restorer:
             report(1.0)
             return np.asarray(image, np.float32)
         factor = np.float32(own / level)
-        centre = np.float32(centre * own / (getattr(config, "trained_sigma", None) or own))
-        return (self._views(model, centre + factor * image, report) - centre) / factor
+        about = np.float32(centre * own / (getattr(config, "trained_sigma", None) or own))
+        return (self._views(model, about + factor * image, report) - about) / factor
 
     def _views(self, model: Model, image: np.ndarray, report: OnProgress) -> np.ndarray:
         if not self.self_ensemble:
@@ -246,11 +246,11 @@ class Restorer:
             model, image, tile_size=self.tile_size, overlap=self.overlap, on_progress=report
         )
 
-    def _enlarged(self, values: np.ndarray, report: OnProgress) -> np.ndarray:
+    def _enlarged(self, values: np.ndarray, scale: float, report: OnProgress) -> np.ndarray:
         """Float grey or RGB `[H, W, C]` enlarged: Y by the network, Cb and Cr bicubic."""
         if values.shape[2] == 1:
-            return self.plane(imresize(values[..., 0], self.scale), report)[..., None]
-        ycbcr = imresize(rgb_to_ycbcr(values), self.scale)
+            return self.plane(imresize(values[..., 0], scale), report)[..., None]
+        ycbcr = imresize(rgb_to_ycbcr(values), scale)
         ycbcr[..., 0] = self.plane(ycbcr[..., 0], report)
         return ycbcr_to_rgb(ycbcr)
 

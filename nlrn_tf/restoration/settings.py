@@ -70,7 +70,7 @@ class RestorationSettings:
         has_white = self.white_level is not None
         require(self, "white_level", not has_white or 0 < self.white_level < 65536, "1 to 65535")
         if self.noise_sigma is not None:
-            object.__setattr__(self, "noise_sigma", self._level())
+            object.__setattr__(self, "noise_sigma", self._level(self.noise_sigma))
             self._check_task()
 
     @property
@@ -80,11 +80,11 @@ class RestorationSettings:
             return self.weights
         return task_named(self.task or task_names()[0]).default_weights()
 
-    def _level(self) -> float | str:
-        if self.noise_sigma == AUTO:
+    def _level(self, given: str | float) -> float | str:
+        if given == AUTO:
             return AUTO
         try:
-            level = float(self.noise_sigma)
+            level = float(given)
         except ValueError as error:
             raise NLRNError(
                 f"noise_sigma={self.noise_sigma}: must be a number above 0 (grey levels), or auto"
@@ -93,7 +93,7 @@ class RestorationSettings:
 
     def _check_task(self) -> None:
         """Only denoising has a level."""
-        others = {"scale": self.scale}
+        others: dict[str, object] = {"scale": self.scale}
         if self.task not in (None, owner_of("noise_sigma").name):
             others["task"] = self.task
         for name, value in others.items():

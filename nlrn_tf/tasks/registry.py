@@ -40,7 +40,7 @@ def task_of(config: object, scale: float | None = None) -> Task:
     """The task of a network, by its `config`.
 
     Args:
-      config: `NLRNConfig`, or anything else, for a model that does not tell its task.
+      config: `NLRNConfig`, or anything else, for a model without a known task.
       scale: by which a model of unknown task is to enlarge; None for one that removes noise.
     """
     name = getattr(config, "task", None)

@@ -10,6 +10,7 @@ import os
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def save_checkpoint(folder: str | os.PathLike, checkpoint: Checkpoint, keep: int
         for field in dataclasses.fields(Checkpoint)
         if field.name != "state"
     }
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{part}/{name}": np.asarray(array)
         for part, values in checkpoint.state.items()
         for name, array in values.items()
@@ -92,7 +93,7 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
     try:
         with np.load(path) as arrays:
             meta = json.loads(str(arrays["meta"]))
-            state = {"ema": {}}
+            state: State = {"ema": {}}
             for key in arrays.files:
                 part, _, name = key.partition("/")
                 if name:

@@ -21,7 +21,7 @@ def read_curve(path: str | os.PathLike) -> dict[str, np.ndarray]:
             rows = list(csv.DictReader(file))
         curve = {name: np.array([float(row[name]) for row in rows]) for name in COLUMNS}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NLRNError(f"{path}: not a training curve by run_train.py ({error!r})") from error
+        raise NLRNError(f"{path}: not a training curve by `run_train.py` ({error!r})") from error
     if not rows:
         raise NLRNError(f"{path}: the training curve has no rows yet")
     return curve

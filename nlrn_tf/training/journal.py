@@ -1,4 +1,4 @@
-"""What a run tells: a live progress line, `curve.csv` and TensorBoard."""
+"""What a run reports: a live progress line, `curve.csv` and TensorBoard."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ class Journal:
         self._config = config
         self._clock = clock
         self._writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
-        self._pending = []
+        self._pending: list[dict] = []
         self._since = (time.monotonic(), clock.step)
         self._console = Console(stderr=True)
         self._bar = Progress(
@@ -54,7 +54,7 @@ class Journal:
         self._writer.close()
 
     def step(self, metrics: dict, learning_rate: float, skipped: int) -> None:
-        """Takes the metrics of one step, floats; shows the means when it is time to."""
+        """Takes the metrics of one step, floats; shows the means when they are due."""
         self._pending.append(metrics)
         if time.monotonic() - self._since[0] < self._config.log_seconds:
             return

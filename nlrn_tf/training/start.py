@@ -92,7 +92,7 @@ def _require_same_run(run: Checkpoint, config: TrainingConfig, workdir: Path) ->
     """Refuses to go on with a run that trains something else."""
     may_change = changeable()
     for name, now in config.flat().items():
-        # A run of an earlier version does not tell the settings that were added since.
+        # A run of an earlier version lacks the settings that were added since.
         if name in may_change or name not in run.config:
             continue
         then = run.config[name]

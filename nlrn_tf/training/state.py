@@ -37,7 +37,7 @@ def first_state(model: NLRN, config: TrainingConfig) -> State:
     }
 
 
-def first_counters(loss_scale: np.ndarray) -> dict[str, np.ndarray]:
+def first_counters(loss_scale: np.float32) -> dict[str, np.float32]:
     """The counters before the first update."""
     return {"updates": np.float32(0), "loss_scale": loss_scale, "since_scaled": np.float32(0)}
 

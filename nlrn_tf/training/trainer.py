@@ -239,7 +239,7 @@ def _is_due(step: int, every_steps: int, minutes: float, every_minutes: float) -
 @contextlib.contextmanager
 def _catch_signals() -> Iterator[list[int]]:
     """Collects SIGINT and SIGTERM in a list instead of stopping the program."""
-    received = []
+    received: list[int] = []
 
     def handler(number, _):
         if received:

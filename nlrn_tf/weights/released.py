@@ -80,6 +80,8 @@ def _network(variables: dict[str, np.ndarray], config: dict) -> NLRN:
 
 def _layers(model: NLRN) -> list[tuple]:
     recurrent, non_local = model.recurrent, model.recurrent.non_local
+    if non_local is None:
+        raise ValueError("non_local_every=0, but the released networks have non-local modules")
     return [
         (model.norm_in, "model/batch_normalization"),
         (model.conv_in, "model/conv1"),

@@ -75,7 +75,7 @@ def trained(make, model, **options):
 
 
 def test_counted_flops_of_the_paper():
-    """1.67 TFLOP a step: 7.4 s of the design brief at its 225 GFLOP/s."""
+    """1.67 TFLOP a step: it was once measured at 7.4 s and 225 GFLOP/s."""
     assert StepSettings().flops == pytest.approx(7.4 * 225e9, rel=0.01)
     twice = dataclasses.replace(StepSettings(), num_states=24)
     assert twice.flops == 2 * StepSettings().flops

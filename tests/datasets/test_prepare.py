@@ -101,7 +101,7 @@ def test_what_cannot_be_downloaded_is_named_and_the_rest_is_kept(sets, published
         run(data, sets)
     message = str(error.value)
     assert "photos/train lacks 1 of 3 images (b)" in message
-    assert "/b.jpg: HTTP status 404: get them from https://photos and use --from" in message
+    assert "/b.jpg: HTTP status 404: get them from https://photos and use `" in message
     assert "/e.bmp: is not the published image" in message
     assert "\n" not in message
     assert names(data) == ["drawings/d.bmp", "photos/train/a.jpg", "photos/train/c.jpg"]

@@ -209,7 +209,7 @@ def test_named_images_keep_the_noise_of_their_place(set5):
     for image in part["images"]:
         [expected] = [other for other in whole["images"] if other["name"] == image["name"]]
         assert image["psnr"] == expected["psnr"]
-    with pytest.raises(NLRNError, match=r"--images=9: not in Set5"):
+    with pytest.raises(NLRNError, match=r"^images=9: not in Set5"):
         evaluate(EvaluationSettings(images=("1", "9"), **settings), data_dir=set5)
 
 

@@ -51,5 +51,5 @@ def test_tflite_restores_images_of_its_size(weights, tmp_path):
 
 def test_onnx_says_what_is_missing(weights, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    with pytest.raises(NLRNError, match=r"needs tf2onnx; pip install -e '\.\[onnx\]'"):
+    with pytest.raises(NLRNError, match="needs tf2onnx: `pip install onnx tf2onnx`"):
         export_onnx(weights, tmp_path)

@@ -1,4 +1,3 @@
-import json
 import shlex
 import subprocess
 import sys
@@ -6,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from maintenance.results import BEGIN, END, render, update_readme
+from maintenance.results import BEGIN, END, read_manifest, summary, tables, update
 from nlrn_tf.datasets.benchmarks import paper_figures
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.weights.manifest import WEIGHTS_DIR
 from tests.support.script_calls import script_calls
 
 SCRIPT = Path(__file__).resolve().parents[2] / "maintenance" / "results_table.py"
@@ -68,7 +66,7 @@ def cells(text, *, after=""):
 
 
 def test_each_score_is_in_its_row_beside_the_paper(manifest):
-    head, _, *rows = cells(render(manifest), after="Denoising, PSNR")
+    head, _, *rows = cells(tables(manifest), after="Denoising, PSNR")
     assert head[:6] == ["images", "sigma", "noisy", "BM3D", "DnCNN", "NLRN"]
     found = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
     assert list(found) == ["Set12", "Set12, patches at stride 7", "Urban100, 2 images"]
@@ -82,7 +80,7 @@ def test_each_score_is_in_its_row_beside_the_paper(manifest):
 
 
 def test_a_subset_is_named_and_not_compared(manifest):
-    text = render(manifest)
+    text = tables(manifest)
     note = "Urban100, 2 images (the paper has figures of all 100 only): img_002, img_009."
     assert note in text.splitlines()
     rows = cells(text, after="Denoising, PSNR")
@@ -91,7 +89,7 @@ def test_a_subset_is_named_and_not_compared(manifest):
 
 
 def test_super_resolution_is_told_apart_by_its_low_resolution_image(manifest):
-    head, _, *rows = cells(render(manifest), after="Super-resolution, PSNR")
+    head, _, *rows = cells(tables(manifest), after="Super-resolution, PSNR")
     assert head[3:8] == ["SRCNN", "VDSR", "DRRN", "MemNet", "NLRN"]
     assert [row[1] for row in rows] == ["x2", "x2, LR of 8 bits", "x3", "x4"]
     assert rows[0][3] == "36.66 / 0.9542"
@@ -100,7 +98,7 @@ def test_super_resolution_is_told_apart_by_its_low_resolution_image(manifest):
 
 
 def test_the_networks_are_listed(manifest):
-    _, _, denoiser, sr = cells(render(manifest))
+    _, _, denoiser, sr = cells(tables(manifest))
     assert denoiser[:2] == ["`denoise_s25`", "noise of sigma 25"]
     assert denoiser[4] == "1.5 hours on a computer"
     assert sr[1:4] == ["enlarging by 2, 3, 4", "4 x 128", "12,345"]
@@ -109,7 +107,7 @@ def test_the_networks_are_listed(manifest):
 def test_a_narrower_network_comes_after_the_others(manifest):
     lite = [score("Set12", 30.0, noise_sigma=25.0)]
     manifest["denoise_lite_s25"] = entry("denoise", lite, noise_sigma=25.0, filters=64)
-    text = render(manifest)
+    text = tables(manifest)
     names = [row[0] for row in cells(text)[2:]]
     assert names == ["`denoise_s25`", "`sr`", "`denoise_lite_s25`"]
     rows = [row for row in cells(text, after="Denoising,") if row[0] == "Set12"]
@@ -121,7 +119,7 @@ def test_a_narrower_network_comes_after_the_others(manifest):
 
 def test_the_commands_give_these_scores(manifest, tmp_path):
     """Each is parsed by the script, up to the call that evaluates."""
-    lines = render(manifest).splitlines()
+    lines = tables(manifest).splitlines()
     commands = [line for line in lines if line.startswith("python run_eval.py ")]
     assert len(commands) == 6  # the three scales share one
     arguments = [shlex.split(command)[2:] for command in commands]
@@ -139,37 +137,60 @@ def test_the_commands_give_these_scores(manifest, tmp_path):
     assert {s.weights for s in settings} == {"denoise_s25", "sr"}
 
 
-def test_the_readme_is_updated_and_checked(manifest, tmp_path):
-    readme, path = tmp_path / "README.md", tmp_path / "manifest.json"
-    path.write_text(json.dumps(manifest))
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+def test_a_file_is_updated_and_checked(manifest, tmp_path):
+    path, results = tmp_path / "results.md", tables(manifest)
+    path.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     with pytest.raises(NLRNError, match="out of date"):
-        update_readme(readme, manifest=path, check=True)
-    assert "old" in readme.read_text()
-    assert update_readme(readme, manifest=path)
-    assert readme.read_text() == f"before\n{BEGIN}\n{render(manifest)}{END}\nafter\n"
-    assert not update_readme(readme, manifest=path, check=True)
-    readme.write_text("no markers")
+        update(path, results, check=True)
+    assert "old" in path.read_text()
+    assert update(path, results)
+    assert path.read_text() == f"before\n{BEGIN}\n{results}{END}\nafter\n"
+    assert not update(path, results, check=True)
+    path.write_text("no markers")
     with pytest.raises(NLRNError, match="one place"):
-        update_readme(readme, manifest=path)
+        update(path, results)
     with pytest.raises(NLRNError, match=r"missing\.md"):
-        update_readme(tmp_path / "missing.md", manifest=path)
+        update(tmp_path / "missing.md", results)
+    with pytest.raises(NLRNError, match=r"missing\.json"):
+        read_manifest(tmp_path / "missing.json")
+
+
+def test_the_summary_has_whole_sets_as_the_paper_measures_them(manifest):
+    head, _, *rows = cells(summary(manifest))
+    assert [row[:2] for row in rows] == [
+        ["Set12", "sigma 25"],
+        ["Set5", "x2"],
+        ["Set5", "x3"],
+        ["Set5", "x4"],
+    ]
+    set12 = dict(zip(head, rows[0], strict=True))
+    assert (set12["input"], set12["ours"]) == ("20.00 / 0.5000", "30.26 / 0.9000")
+    assert set12["NLRN in the paper"] == "30.80 / 0.8689"  # of Table 4
+    assert rows[1][3] == "32.00 / 0.9000"  # not the one from an LR of 8 bits
 
 
 def test_the_manifest_of_the_package_can_be_shown():
-    text = render(json.loads((WEIGHTS_DIR / "manifest.json").read_text()))
+    text = tables(read_manifest())
     assert "--weights=denoise_s25" in text
+    assert 10 <= len(cells(summary(read_manifest()))[2:]) <= 16
 
 
-def test_the_script_exits_with_1_when_out_of_date(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"{BEGIN}\n{END}\n")
-    for arguments, code in ((["--check"], 1), ([], 0), (["--check"], 0)):
-        done = subprocess.run(
-            [sys.executable, SCRIPT, f"--readme={readme}", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == code, done.stderr
+def test_the_script_exits_with_1_when_one_of_the_files_is_out_of_date(tmp_path):
+    files = {flag: tmp_path / f"{flag}.md" for flag in ("readme", "output")}
+    script = [sys.executable, SCRIPT, *(f"--{flag}={path}" for flag, path in files.items())]
+
+    def exit_code(*flags):
+        done = subprocess.run([*script, *flags], capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr
+        return done.returncode
+
+    for path in files.values():
+        path.write_text(f"{BEGIN}\n{END}\n")
+    assert [exit_code("--check"), exit_code(), exit_code("--check")] == [1, 0, 0]
+    assert len(files["output"].read_text()) > len(files["readme"].read_text())
+    for path in files.values():
+        text = path.read_text()
+        path.write_text(text.replace("30.43", "30.44"))
+        assert path.read_text() != text
+        assert exit_code("--check") == 1
+        path.write_text(text)

@@ -59,7 +59,7 @@ class TestRun:
         assert any((tmp_path / "tensorboard").iterdir())
 
     def test_resumed_training_equals_uninterrupted_training(self, photos, tmp_path):
-        """Through a phase change, with EMA, and in a new process state: the run starts anew."""
+        """Through a phase change, with EMA, and in a new process state: the run starts again."""
         config = dataclasses.replace(
             SMALL,
             steps=9,
@@ -220,7 +220,7 @@ def test_another_backend_gives_the_same_output_and_first_updates(tmp_path, rng, 
     for name in ours:
         expected, found = ours[name], theirs[name]
         if " trainable" in name:
-            # The gradient of a bias before a batch norm is 0 but for rounding, which Adam enlarges.
+            # The gradient of a bias before a batch norm is rounding alone, which Adam enlarges.
             known = np.abs(ours[name.replace("trainable", "momentum")]) > 1e-3 * largest
             expected, found = expected[known], found[known]
         tolerance = 1e-4 * largest if "momentum" in name else 2e-5

@@ -57,9 +57,8 @@ def test_every_packaged_file_loads_and_matches_its_manifest():
 
 
 def test_a_changed_packaged_file_is_refused(saved, tmp_path, monkeypatch):
-    (tmp_path / "manifest.json").write_text(
-        json.dumps({"weights": {"sha256": "0" * 64, "config": {"noise_sigma": None}}})
-    )
+    entry = {"sha256": "0" * 64, "config": {"noise_sigma": None}}
+    (tmp_path / "manifest.json").write_text(json.dumps({"weights": entry}))
     monkeypatch.setattr(manifest, "WEIGHTS_DIR", tmp_path)
     manifest.manifest.cache_clear()
     with pytest.raises(NLRNError, match="damaged"):
