@@ -127,7 +127,7 @@ def test_an_overexposed_image_is_not_relied_on():
 
 
 def test_fine_texture_everywhere_is_not_relied_on(data_dir):
-    image = cv2.imread(str(data_dir / "BSDS500/test/130034.jpg"), cv2.IMREAD_GRAYSCALE)
+    image = cv2.imread(str(data_dir / "BSDS500/train/130034.jpg"), cv2.IMREAD_GRAYSCALE)
     found = estimate_noise(image)
     assert found.sigma > 3
     assert not found.reliable

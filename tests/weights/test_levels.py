@@ -119,6 +119,7 @@ def test_the_precision_stays():
     assert scaled.dtype_policy.name == "mixed_bfloat16"
 
 
+@pytest.mark.slow
 def test_other_backends_give_the_same(images, tmp_path):
     model = random_network()
     save_model(model, tmp_path / "model.keras")
