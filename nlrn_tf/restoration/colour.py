@@ -16,10 +16,13 @@ from nlrn_tf.config import NLRNConfig
 from nlrn_tf.imaging.opponent import opponent_to_rgb, rgb_to_opponent
 from nlrn_tf.model import NLRN
 from nlrn_tf.restoration.inference import Model
-from nlrn_tf.weights.level_choice import LITE, best_denoiser, denoisers, family_of
+from nlrn_tf.weights.level_choice import LITE, best_denoiser, denoisers, expected_psnr, family_of
 from nlrn_tf.weights.loading import load_model
 
 MID_GREY = 0.5
+
+# In dB. Below the level of its training the network with fewer channels loses more than this.
+CLEARLY_BETTER = 0.1
 _ROOT = math.sqrt(3)
 
 
@@ -49,7 +52,8 @@ def companions(model: Model, level: float) -> tuple[Model, Model]:
 
     For a packaged network luma gets the weights of its family that are best at the level of luma.
     Chroma gets the packaged network with fewer channels, which measures 0.04 dB below the full one
-    there in a third of the time (`docs/measurements.md`). Other networks do all planes themselves.
+    there in a third of the time (`docs/measurements.md`), except at low levels. Other networks do
+    all planes themselves.
 
     Args:
       model: for grey images.
@@ -59,10 +63,19 @@ def companions(model: Model, level: float) -> tuple[Model, Model]:
     if name is None or not isinstance(model, NLRN):
         return model, model
     load = functools.partial(_packaged, precision=model.compute_dtype, config=model.config)
-    lite = denoisers(LITE)
     luma = best_denoiser(level / _ROOT, denoisers(family_of(name)))
-    chroma = best_denoiser(level, lite) if lite else name
-    return load(luma), load(chroma)
+    return load(luma), load(_for_chroma(name, level))
+
+
+def _for_chroma(name: str, level: float) -> str:
+    """The packaged network with fewer channels, unless the family of `name` is clearly better."""
+    best, lite = best_denoiser(level, denoisers(family_of(name))), denoisers(LITE)
+    if not lite:
+        return best
+    fast = best_denoiser(level, lite)
+    scores = [expected_psnr(each, level) for each in (best, fast)]
+    known = [score for score in scores if score is not None]
+    return best if len(known) == 2 and known[0] - known[1] >= CLEARLY_BETTER else fast
 
 
 @functools.lru_cache(maxsize=8)

@@ -88,9 +88,13 @@ def block_statistics(image: np.ndarray) -> Blocks | None:
     found = [blocks for blocks in statistics if blocks is not None]
     if not found:
         return None
-    arrays = ("products", "means", "saturated", "constant")
-    joined = {name: np.concatenate([getattr(part, name) for part in found]) for name in arrays}
-    return dataclasses.replace(found[0], **joined)
+    return dataclasses.replace(
+        found[0],
+        products=np.concatenate([part.products for part in found]),
+        means=np.concatenate([part.means for part in found]),
+        saturated=np.concatenate([part.saturated for part in found]),
+        constant=np.concatenate([part.constant for part in found]),
+    )
 
 
 def _strip_statistics(image: np.ndarray, limits: tuple[float, float]) -> Blocks | None:
