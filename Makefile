@@ -2,7 +2,7 @@
 # make test      runs the tests except the slow ones
 # make test-slow runs the slow ones
 # make lint      checks style, formatting and types
-# make picture   makes the picture in the README again
+# make picture   makes the pictures in the README again
 #
 # Each sets up what it needs in .venv first. PYTHON chooses another interpreter (3.10 to 3.13).
 
@@ -24,6 +24,8 @@ demo: $(VENV)/installed-demo
 
 picture: demo
 	cp build/demo/comparison.png docs/demo.png
+	$(VENV)/bin/python -m nlrn_tf.demo --photograph=cat
+	cp build/demo/comparison.png docs/colour.png
 
 test: $(VENV)/installed-test
 	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile -m "not slow"

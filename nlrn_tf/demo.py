@@ -1,9 +1,10 @@
 """Restores a noisy photograph with packaged weights and shows what that gained.
 
   python -m nlrn_tf.demo
-  python -m nlrn_tf.demo --weights=mine.keras --output_dir=demo
+  python -m nlrn_tf.demo --photograph=cat --output_dir=demo
+  python -m nlrn_tf.demo --weights=mine.keras
 
-The photograph comes with scikit-image (CC0, by Lav Varshney). Its noise has the level that the
+The photographs come with scikit-image (CC0, by Lav Varshney and Stéfan van der Walt). Its noise has the level that the
 weights were trained for. The exit code is 0 only when the result is clearly nearer to the truth.
 """
 
@@ -32,7 +33,7 @@ def demo(
     Args:
       weights: packaged name or path of a `.keras` file.
       output_dir: folder, made when it does not exist.
-      image: uint8 `[H, W]`; by default 256x256 pixels of a photograph.
+      image: uint8 `[H, W]` or RGB `[H, W, 3]`; by default 256x256 pixels of a photograph.
 
     Returns:
       PSNR in dB of the noisy and of the restored image.
@@ -49,7 +50,7 @@ def demo(
     from nlrn_tf.tasks.denoising import add_gaussian_noise
     from nlrn_tf.weights.loading import load_model
 
-    image = _photograph() if image is None else image
+    image = photograph("camera") if image is None else image
     model = load_model(weights, precision="auto")
     sigma = model.config.noise_sigma
     if sigma is None:
@@ -72,19 +73,30 @@ def demo(
     return scores["noisy"], scores["restored"]
 
 
-def _photograph() -> np.ndarray:
-    """The head and the camera of scikit-image's cameraman, uint8 `[256, 256]`."""
+def photograph(name: str) -> np.ndarray:
+    """Part of a photograph of scikit-image.
+
+    Args:
+      name: "camera", grey, or "cat", in colour.
+
+    Returns:
+      uint8 `[256, 256]` or RGB `[256, 256, 3]`.
+    """
     from skimage import data
 
+    if name == "cat":
+        return data.chelsea()[30:286, 100:356]
     return data.camera()[40:296, 120:376]
 
 
 def main(_: list[str]) -> None:
     cli.start_tensorflow()
-    demo(flags.FLAGS.weights, flags.FLAGS.output_dir)
+    image = photograph(flags.FLAGS.photograph)
+    demo(flags.FLAGS.weights, flags.FLAGS.output_dir, image)
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("weights", "denoise_s25", "Packaged name or .keras file of a denoiser.")
+    flags.DEFINE_enum("photograph", "camera", ["camera", "cat"], "Grey, or in colour.")
     flags.DEFINE_string("output_dir", "build/demo", "Folder for the images.")
     cli.run(main)

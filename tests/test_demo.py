@@ -61,8 +61,10 @@ def test_weights_that_do_not_denoise_are_refused(config, message, image, tmp_pat
 
 
 @pytest.mark.slow
-def test_the_packaged_weights_restore_the_photograph(tmp_path):
+@pytest.mark.parametrize(("name", "shape"), [("camera", (256, 256)), ("cat", (256, 256, 3))])
+def test_the_packaged_weights_restore_the_photographs(tmp_path, name, shape):
     command = [sys.executable, "-m", "nlrn_tf.demo", f"--output_dir={tmp_path}"]
+    command.append(f"--photograph={name}")
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
-    assert read_image(tmp_path / "restored.png").shape == (256, 256)
+    assert read_image(tmp_path / "restored.png").shape == shape
