@@ -4,8 +4,9 @@
   python -m nlrn_tf.demo --photograph=cat --output_dir=demo
   python -m nlrn_tf.demo --weights=mine.keras
 
-The photographs come with scikit-image (CC0, by Lav Varshney and Stéfan van der Walt). Its noise has the level that the
-weights were trained for. The exit code is 0 only when the result is clearly nearer to the truth.
+The photographs come with scikit-image (CC0, by Lav Varshney and Stéfan van der Walt). The noise has
+the level that the weights were trained for. The exit code is 0 only when the result is clearly
+nearer to the truth.
 """
 
 import os

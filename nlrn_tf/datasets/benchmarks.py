@@ -192,13 +192,28 @@ def paper_figures(
       The number of the table and `{method: {"psnr": dB, "ssim": 0..1 or None}}`, or None when
       the paper has no figure. Where two tables have one (Urban100 at sigma 50), Table 4.
     """
-    for table in _paper_results()["tables"]:
+    for table in _figures("paper_results.json")["tables"]:
         figures = table["results"].get(name, {}).get(f"{setting or 0:g}")
         if table["task"] == task and figures:
             return table["table"], figures
     return None
 
 
+def published_figures(name: str, setting: float | None) -> dict[str, dict]:
+    """What other papers report for a benchmark that the paper has not.
+
+    Args:
+      name: of the benchmark.
+      setting: the noise sigma or the scale.
+
+    Returns:
+      `{method: {"psnr": dB, "ssim": None}}`.
+    """
+    results = _figures("published_results.json")["results"]
+    figures = results.get(name, {}).get(f"{setting or 0:g}", {})
+    return {method: {"psnr": psnr, "ssim": None} for method, psnr in figures.items()}
+
+
 @functools.cache
-def _paper_results() -> dict:
-    return json.loads((Path(__file__).parent / "paper_results.json").read_text())
+def _figures(file: str) -> dict:
+    return json.loads((Path(__file__).parent / file).read_text())

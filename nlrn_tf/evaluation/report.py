@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nlrn_tf.datasets.benchmarks import BENCHMARKS, paper_figures
+from nlrn_tf.datasets.benchmarks import BENCHMARKS, paper_figures, published_figures
 from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
 
 
@@ -83,7 +83,9 @@ def _reference_rows(result: dict, settings: EvaluationSettings) -> dict[str, dic
     published = paper_figures(settings.dataset, settings.of_task.name, settings.setting)
     number, figures = published or (0, {})
     scope = f"table {number}" if len(result["images"]) == count else f"all {count}"
-    return rows | {f"{name} (paper, {scope})": figure for name, figure in figures.items()}
+    rows |= {f"{name} (paper, {scope})": figure for name, figure in figures.items()}
+    others = published_figures(settings.dataset, settings.setting)
+    return rows | {f"{name} (published, all {count})": f for name, f in others.items()}
 
 
 def _mean_label(result: dict, settings: EvaluationSettings) -> str:
