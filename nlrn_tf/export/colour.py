@@ -15,6 +15,7 @@ from nlrn_tf.imaging.opponent import TO_OPPONENT
 from nlrn_tf.imaging.resize import resize_bicubic
 from nlrn_tf.restoration.colour import MID_GREY
 from nlrn_tf.restoration.restorer import UNSEEN_LEVEL
+from nlrn_tf.weights.level_choice import MAX_SCALE, scaled_to
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +84,17 @@ def _at_level(
     at_once = planes_per_tile(network, *tf.unstack(tf.shape(planes)[1:]))
     if level is None or network.noise_sigma is None:
         return restore_planes(network, planes, at_once)
-    factor = tf.cast(network.noise_sigma / level, tf.float32)
     trained = network.trained_sigma or network.noise_sigma
-    about = tf.constant(centre * network.noise_sigma / trained, tf.float32)
+    before, share_before = scaled_to(network.noise_sigma, trained)
+    lowest = trained / MAX_SCALE
+    share_after = tf.minimum(level / lowest, 1) ** 3
+    factor = tf.cast(before / tf.maximum(level, lowest), tf.float32)
+    about = tf.constant(centre * before / trained, tf.float32)
 
     def restored():
-        return (restore_planes(network, about + factor * planes, at_once) - about) / factor
+        scaled = restore_planes(network, about + factor * planes, at_once)
+        share = tf.cast(share_after / share_before, tf.float32)
+        return planes + share * ((scaled - about) / factor - planes)
 
     return tf.cond(level < UNSEEN_LEVEL, lambda: tf.identity(planes), restored)
 

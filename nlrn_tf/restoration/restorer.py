@@ -22,7 +22,7 @@ from nlrn_tf.restoration.inference import Model
 from nlrn_tf.restoration.planes import predict, predict_patches, self_ensemble
 from nlrn_tf.settings import require
 from nlrn_tf.tasks.registry import task_of
-from nlrn_tf.weights.level_choice import checked_level
+from nlrn_tf.weights.level_choice import checked_level, scaled_to
 
 # Called now and then with the fraction of the work done since the last call.
 OnProgress = Callable[[float], None]
@@ -219,7 +219,7 @@ class Restorer:
         report: OnProgress,
         centre: float = 0.0,
     ) -> np.ndarray:
-        """The model on a plane of noise `level`: f(y) = f0(a y) / a.
+        """The model on a plane of noise `level`: f(y) = f0(a y) / a, see `weights.levels.at_level`.
 
         The plane is laid about `centre`, as the network sees it that was trained.
         """
@@ -230,9 +230,16 @@ class Restorer:
         if level < UNSEEN_LEVEL:
             report(1.0)
             return np.asarray(image, np.float32)
-        factor = np.float32(own / level)
-        about = np.float32(centre * own / (getattr(config, "trained_sigma", None) or own))
-        return (self._views(model, about + factor * image, report) - about) / factor
+        trained = getattr(config, "trained_sigma", None) or own
+        (before, share_before), (after, share_after) = (
+            scaled_to(each, trained) for each in (own, level)
+        )
+        factor = np.float32(before / after)
+        about = np.float32(centre * before / trained)
+        restored = (self._views(model, about + factor * image, report) - about) / factor
+        if share_after == share_before:
+            return restored
+        return image + np.float32(share_after / share_before) * (restored - image)
 
     def _views(self, model: Model, image: np.ndarray, report: OnProgress) -> np.ndarray:
         if not self.self_ensemble:

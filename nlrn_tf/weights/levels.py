@@ -9,7 +9,7 @@ from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
 from nlrn_tf.precision import POLICIES
 from nlrn_tf.tasks.registry import task_of
-from nlrn_tf.weights.level_choice import checked_level
+from nlrn_tf.weights.level_choice import checked_level, scaled_to
 from nlrn_tf.weights.rebuilding import rebuild
 
 
@@ -24,7 +24,9 @@ def at_level(model: NLRN, noise_sigma: float) -> NLRN:
 
         gamma' = a gamma sqrt((variance / a^2 + epsilon) / (variance + epsilon)).
 
-    The identity y of the residual network needs no change, its residual is divided by a.
+    The identity y of the residual network needs no change, its residual is divided by a. At low
+    levels only a share of the residual is applied (`level_choice.scaled_to`), by the last
+    convolution too.
 
     Args:
       model: a denoiser whose `config.noise_sigma` says its level.
@@ -46,14 +48,16 @@ def at_level(model: NLRN, noise_sigma: float) -> NLRN:
         raise NLRNError(
             f"noise_sigma={noise_sigma:g}: the network does not say which level it was trained for"
         )
-    precision = {policy: name for name, policy in POLICIES.items()}[model.dtype_policy.name]
     trained = model.config.trained_sigma or model.config.noise_sigma
     config = dataclasses.replace(model.config, noise_sigma=noise_sigma, trained_sigma=trained)
+    precision = {policy: name for name, policy in POLICIES.items()}[model.dtype_policy.name]
     scaled = rebuild(model, config, precision)
-    scale = np.float64(model.config.noise_sigma) / noise_sigma
+    before, share_before = scaled_to(model.config.noise_sigma, trained)
+    after, share_after = scaled_to(noise_sigma, trained)
+    scale = np.float64(before) / after
     _scale_input(scaled.norm_in, scale)
     for weight in scaled.conv_out.weights:
-        weight.assign(_float64(weight) / scale)
+        weight.assign(_float64(weight) / scale * (share_after / share_before))
     return scaled
 
 
