@@ -21,8 +21,8 @@ from nlrn_tf.weights.loading import load_model
 
 MID_GREY = 0.5
 
-# In dB on grey images (`levels.json`); chroma differs by a sixth of that. Far below the level of its
-# training the network with fewer channels loses more.
+# In dB on grey images (`levels.json`); chroma differs by a sixth of that. Far below the level of
+# its training the network with fewer channels loses more.
 CLEARLY_BETTER = 0.5
 _ROOT = math.sqrt(3)
 
@@ -52,9 +52,9 @@ def companions(model: Model, level: float) -> tuple[Model, Model]:
     """The networks for luma and for chroma that go with a network for grey images.
 
     For a packaged network luma gets the weights of its family that are best at the level of luma.
-    Chroma gets the packaged network with fewer channels, which measures 0.05, 0.04 and 0.18 dB below
-    the full one at 15, 25 and 50 in 40 % of the time (`docs/measurements.md`), except at low levels.
-    Other networks do all planes themselves.
+    Chroma gets the packaged network with fewer channels, which measures 0.05, 0.04 and 0.18 dB
+    below the full one at 15, 25 and 50 in 40 % of the time (`docs/measurements.md`), except at low
+    levels. Other networks do all planes themselves.
 
     Args:
       model: for grey images.
