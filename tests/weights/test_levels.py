@@ -11,8 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nlrn_tf
+from nlrn_tf.datasets.benchmarks import benchmark_images
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.weights.levels import at_level
+from nlrn_tf.imaging.files import read_image, to_uint8
+from nlrn_tf.imaging.quality import psnr
+from nlrn_tf.imaging.resize import add_gaussian_noise
+from nlrn_tf.weights.levels import at_level, for_noise, with_strength
 from nlrn_tf.weights.loading import save_model
 
 TINY = nlrn_tf.NLRNConfig(
@@ -26,7 +30,7 @@ def random_network(seed=0, **options):
     model = nlrn_tf.NLRN(TINY, **options)
     rng = np.random.default_rng(seed)
     for weight in model.weights:
-        values = rng.normal(0, 0.3, weight.shape)
+        values = rng.normal(0, 0.15, weight.shape)
         if weight.name == "moving_variance":
             # Of the image thousands of squared grey levels; small ones make epsilon count.
             values = 10.0 ** rng.uniform(-3, 3, weight.shape)
@@ -84,6 +88,48 @@ def test_packaged_networks(name, noise_sigma, rng):
     expected = scaled_by_hand(model, images, noise_sigma)
     assert np.abs(expected - images).max() > 0.3 * noise_sigma / 255
     np.testing.assert_allclose(evaluate(scaled, images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("strength", [0, 0.3, 1])
+def test_a_share_of_the_residual_is_applied(model, images, strength):
+    expected = images + strength * (evaluate(model, images) - images)
+    np.testing.assert_allclose(
+        evaluate(with_strength(model, strength), images), expected, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.01, float("nan")])
+def test_other_strengths_are_one_line(model, strength):
+    with pytest.raises(NLRNError, match=f"^strength={strength}: "):
+        with_strength(model, strength)
+
+
+def test_for_noise_is_the_scaled_network_and_gentler_below_a_third(model, images):
+    third = 25 / 3
+    for noise_sigma in (third + 0.01, 25, 60):
+        scaled = evaluate(at_level(model, noise_sigma), images)
+        np.testing.assert_array_equal(evaluate(for_noise(model, noise_sigma), images), scaled)
+    for noise_sigma in (third - 1e-4, 5, 1, 0.01):
+        gentle = for_noise(model, noise_sigma)
+        assert gentle.config.noise_sigma == noise_sigma
+        residual = scaled_by_hand(model, images, third) - images
+        expected = images + (noise_sigma / third) ** 3 * residual
+        np.testing.assert_allclose(evaluate(gentle, images), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["denoise_s15", "denoise_lite_s25"])
+def test_weak_noise_is_not_made_worse(name, data_dir):
+    image = read_image(benchmark_images("Set12", data_dir)[0])[80:176, 80:176]
+    model = nlrn_tf.load_model(name)
+    for noise_sigma in (2, 5):
+        noisy = to_uint8(add_gaussian_noise(image, noise_sigma, seed=0))
+        network = for_noise(model, noise_sigma)
+        restored = evaluate(network, noisy[None, ..., None].astype(np.float32) / 255)
+        assert psnr(image, to_uint8(restored[0, ..., 0])) > psnr(image, noisy)
+    clean = image[None, ..., None].astype(np.float32) / 255
+    change = 255 * (evaluate(for_noise(model, 2), clean) - clean)
+    assert np.sqrt(np.mean(change**2)) < 1
 
 
 def test_its_own_level_changes_nothing(model):
