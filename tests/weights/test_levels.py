@@ -11,7 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nlrn_tf
+from nlrn_tf.datasets.benchmarks import benchmark_images
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.imaging.files import read_image
+from nlrn_tf.imaging.quality import psnr
+from nlrn_tf.imaging.samples import to_uint8
+from nlrn_tf.tasks.denoising import add_gaussian_noise
 from nlrn_tf.weights.levels import at_level
 from nlrn_tf.weights.loading import save_model
 
@@ -86,6 +91,21 @@ def test_packaged_networks(name, noise_sigma, rng):
     expected = scaled_by_hand(model, images, noise_sigma)
     assert np.abs(expected - images).max() > 0.3 * noise_sigma / 255
     np.testing.assert_allclose(evaluate(scaled, images), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["denoise_s15", "denoise_lite_s25"])
+def test_weak_noise_is_not_made_worse(name, data_dir):
+    image = read_image(benchmark_images("Set12", data_dir)[0])[80:176, 80:176]
+    model = nlrn_tf.load_model(name)
+    for noise_sigma in (2, 5):
+        noisy = to_uint8(add_gaussian_noise(image, noise_sigma, seed=0))
+        network = at_level(model, noise_sigma)
+        restored = evaluate(network, noisy[None, ..., None].astype(np.float32) / 255)
+        assert psnr(image, to_uint8(restored[0, ..., 0])) > psnr(image, noisy)
+    clean = image[None, ..., None].astype(np.float32) / 255
+    change = 255 * (evaluate(at_level(model, 2), clean) - clean)
+    assert np.sqrt(np.mean(change**2)) < 1
 
 
 def test_its_own_level_changes_nothing(model):
