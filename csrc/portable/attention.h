@@ -16,6 +16,9 @@
 #include "packing.h"
 #include "products.h"
 
+/* Channels of a row of keys that stay in the nearest cache for all rows of queries. */
+enum { INNER_AT_ONCE = 96 };
+
 /* A query's weights are 2^(logit - shift), which is at most 2^SLACK: `shift` is the highest logit
  * so far, but for that slack, without which the sums would often be scaled anew. */
 static const float SLACK = 16.0f, LOWEST = -1e30f;
@@ -66,20 +69,21 @@ static void begin_block(const Problem *problem, const Strip *strip, Block *block
 /* The logits of rows of queries, from `first` to before `last`, with a row of keys. */
 static void multiply_keys(const Problem *problem, const Strip *strip, Block *block, int row,
                           int first, int last) {
-  const int stride = block->num_vectors * LANES;
+  const int stride = block->num_vectors * LANES, inner = problem->inner;
   const float *keys = keys_of(strip, row) + block->first_column;
   for (int n = 0, taken; n < block->num_vectors; n += taken) {
     taken = taken_of(block->num_vectors - n);
-    for (int r = first; r < last; ++r) {
-      const Factors factors = {.left = block->queries + r * block->queries_step,
-                               .left_step = problem->inner,
-                               .right = keys + n * LANES,
-                               .right_step = strip->stride,
-                               .right_next = LANES,
-                               .count = problem->inner};
-      multiply_vectors(&factors, block->logits + r * block->logits_step + n * LANES, stride, 0,
-                       taken);
-    }
+    for (int c = 0; c < inner; c += INNER_AT_ONCE)
+      for (int r = first; r < last; ++r) {
+        const Factors factors = {.left = block->queries + r * block->queries_step + c,
+                                 .left_step = inner,
+                                 .right = keys + (size_t)c * strip->stride + n * LANES,
+                                 .right_step = strip->stride,
+                                 .right_next = LANES,
+                                 .count = lower_of(INNER_AT_ONCE, inner - c)};
+        multiply_vectors(&factors, block->logits + r * block->logits_step + n * LANES, stride,
+                         c > 0, taken);
+      }
   }
 }
 

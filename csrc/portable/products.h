@@ -41,7 +41,7 @@ INLINE int taken_of(int left) {
   return lower_of(left, VECTORS_AT_ONCE);
 }
 
-INLINE void multiply_vectors(const Factors *factors, float *restrict out, size_t out_step,
+static void multiply_vectors(const Factors *factors, float *restrict out, size_t out_step,
                              int is_added, int num) {
   switch (num) {
     case 1: multiply(factors, out, out_step, is_added, 1); break;

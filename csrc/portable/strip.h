@@ -8,7 +8,7 @@
 
 enum {
   GROUP = 4,         /* neighbouring queries of a row whose products are computed at once */
-  BLOCK_ROWS = 8,    /* rows of queries that share a row of keys while it is in the cache */
+  BLOCK_ROWS = 16,    /* rows of queries that share a row of keys while it is in the cache */
   STRIP_WIDTH = 32,  /* queries in a row of a strip */
 };
 

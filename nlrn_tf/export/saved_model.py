@@ -54,9 +54,9 @@ def export_saved_model(
     backend.require_tensorflow("export")
     folder = _version_folder(Path(export_dir), version)
     path = find_weights(weights)
-    precision = resolved(precision)
     # Of all backends of attention only the blocks can be part of a saved graph on any machine.
     model = load_model(weights, precision=precision, attention="blocks")
+    precision = resolved(precision)
     with atomic_folder(folder) as temporary:
         served = ServedModel(model, max_pixels)
         tf.saved_model.save(served, temporary, signatures=served.signatures())

@@ -45,9 +45,15 @@ def propagation(config: NLRNConfig, shape, *, dtype: str, training: bool):
     if is_dense:
         return SummedLogits(windows.normalization)
     if config.unroll:
-        is_rounded = dtype in LOW_PRECISION and not training
-        return ListedFactors(windows, similarity_of(config).inner_size(config), is_rounded)
+        is_exact = training or _is_exact(config, dtype)
+        return ListedFactors(windows, similarity_of(config).inner_size(config), is_exact)
     return StackedFactors(windows, dtype)
+
+
+def _is_exact(config, dtype):
+    if config.exact_propagation is None:
+        return dtype not in LOW_PRECISION
+    return config.exact_propagation
 
 
 def _backend(config, is_dense, training):
@@ -130,14 +136,14 @@ class ListedFactors:
     """Carries the queries and keys of the states so far, for an unrolled network.
 
     A sum of products is the product of the concatenated factors: 2 T L numbers for a pixel instead
-    of q^2. Where the products are rounded anyway, few channels that nearly give the same ones are
-    kept instead (`compression.py`).
+    of q^2. Unless the sum must be exact, few channels that nearly give the same one are kept instead
+    (`compression.py`).
     """
 
-    def __init__(self, windows: _Windows, inner_size: int, is_rounded: bool):
+    def __init__(self, windows: _Windows, inner_size: int, is_exact: bool):
         self._windows = windows
         self._inner_size = inner_size
-        self._is_rounded = is_rounded
+        self._is_exact = is_exact
 
     def start(self, features):
         return ()
@@ -146,7 +152,7 @@ class ListedFactors:
         past_queries, past_keys = correlation or ((), ())
         queries, keys = (*past_queries, queries), (*past_keys, keys)
         attended = self._windows(queries, keys, values)
-        if self._is_rounded:
+        if not self._is_exact:
             queries, keys = bounded(queries, keys, self._inner_size)
         return attended, (queries, keys)
 

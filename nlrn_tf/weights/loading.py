@@ -11,7 +11,7 @@ from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import atomic_path
 from nlrn_tf.model import NLRN
-from nlrn_tf.precision import POLICIES, resolved
+from nlrn_tf.precision import POLICIES, propagates_exactly, resolved
 from nlrn_tf.weights.manifest import find_weights
 
 
@@ -22,8 +22,9 @@ def load_model(
 
     Args:
       name_or_path: a packaged name such as "denoise_s25", or the path of a `.keras` file.
-      precision: of the products: "float32", "bfloat16", or "auto" for the faster one here. The
-        residual stream, the input and the output are float32 in all of them.
+      precision: of the products: "float32", "bfloat16", or "auto" for the fastest here. The
+        residual stream, the input and the output are float32 in all of them. "float32" is exact;
+        "auto" sums the correlation of the states nearly (`exact_propagation=False`) in either.
       **config_overrides: fields of `NLRNConfig` to change, for example `window_size=31` or
         `window_border="circular"`. `unroll` is True by default. A graph that is to be saved
         needs `attention="blocks"`.
@@ -39,22 +40,28 @@ def load_model(
     unknown = set(config_overrides) - {field.name for field in dataclasses.fields(NLRNConfig)}
     if unknown:
         raise NLRNError(f"{', '.join(sorted(unknown))}: no such option of NLRNConfig")
-    overrides = {"unroll": True, **config_overrides}  # the faster one in inference
+    overrides = {
+        "unroll": True,  # the faster one in inference
+        "exact_propagation": propagates_exactly(precision),
+        **config_overrides,
+    }
     return rebuild(model, dataclasses.replace(model.config, **overrides), resolved(precision))
 
 
 def save_model(model: NLRN, path: str | os.PathLike) -> None:
     """Writes `model` to a `.keras` file atomically, in float32 whatever it was trained in.
 
-    Its backend of attention is not written: that is a matter of the machine, not of the weights.
+    Its backend of attention and the form of its propagation are not written: they are a matter of
+    the machine, not of the weights.
 
     Raises:
       NLRNError: the path does not end in .keras or cannot be written.
     """
     if Path(path).suffix != ".keras":
         raise NLRNError(f"{path}: must end in .keras")
+    of_weights = dataclasses.replace(model.config, attention=None, exact_propagation=None)
     with atomic_path(path) as temporary:
-        rebuild(model, dataclasses.replace(model.config, attention=None)).save(temporary)
+        rebuild(model, of_weights).save(temporary)
 
 
 def rebuild(model: NLRN, config: NLRNConfig, precision: str = "float32") -> NLRN:

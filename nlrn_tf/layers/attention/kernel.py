@@ -1,9 +1,11 @@
-"""Windowed attention in bfloat16 on Intel processors with AMX.
+"""Windowed attention by compiled code, on the processor.
 
-`B` batch, `H, W` pixels. The kernel is written in C (the folder `csrc/amx`) and compiled when the
-package is installed. TensorFlow's operations write the logits to memory, several times; the kernel
-keeps them in the cache, sums in float32 and is more than twice as fast (`benchmarks/README.md`).
-Its gradient is that of the blocks. It runs in this process and is no part of a saved graph.
+`B` batch, `H, W` pixels. The kernels are written in C (the folder `csrc`) and compiled when the
+package is installed: one in float32, for the instructions that every processor of an architecture
+has and for AVX2 and AVX-512, and one in bfloat16 for Intel processors with AMX. TensorFlow's
+operations write the logits to memory, several times; the kernels keep them in the cache
+(`benchmarks/README.md`). Their gradient is that of the blocks. They run in this process and are no
+part of a saved graph.
 """
 
 import functools
@@ -14,50 +16,92 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 
-from nlrn_tf import backend
+from nlrn_tf import backend, machine
+from nlrn_tf.errors import NLRNError
 from nlrn_tf.layers.attention import blocks
 from nlrn_tf.layers.attention.operations import listed
 
 try:
-    from nlrn_tf.layers.attention import _amx
+    from nlrn_tf.layers.attention import _kernels
 except ImportError:  # there was no C compiler
-    _amx = None
+    _kernels = None
 
-# The numbers of channels that the kernel takes are multiples of this.
-CHANNELS_AT_ONCE = 32
+# The environment variable that forces one of VARIANTS, or none of them with OFF.
+VARIABLE = "NLRN_KERNEL"
+VARIANTS = ("amx", "avx512", "avx2", "baseline")  # the fastest first
+OFF = "off"
 
-# Limits of the kernel: MAX_WINDOW and MAX_PARTS in problem.h.
+# The AMX kernel takes bfloat16 in multiples of this many channels.
+AMX_CHANNELS = 32
+
+# Limits of the kernels: MAX_WINDOW and MAX_PARTS in problem.h.
 LARGEST_WINDOW = 480
 MOST_PARTS = 64
 
 # Rows of queries in a piece of the work. The keys are packed again for each piece, so that more
-# rows save packing and take more memory.
-BAND_ROWS = 64
+# rows save packing. Those of AMX stand in memory at once; the others need few at a time, so that
+# they may have pieces enough for the threads to end together.
+BAND_ROWS = {"amx": 64}
+OTHER_BAND_ROWS = 32
+
+
+def variants() -> list[str]:
+    """The kernels that may be used here, the fastest first; empty where there are none.
+
+    Raises:
+      NLRNError: `$NLRN_KERNEL` names a kernel that does not exist or cannot run here.
+    """
+    forced = os.environ.get(VARIABLE) or None
+    if forced not in (None, OFF, *VARIANTS):
+        raise NLRNError(f"{VARIABLE}={forced}: must be one of {', '.join((*VARIANTS, OFF))}")
+    usable = _usable()
+    if forced is None or forced == OFF:
+        return [] if forced == OFF else list(usable)
+    if forced not in usable:
+        able = ", ".join((*usable, OFF))
+        raise NLRNError(f"{VARIABLE}={forced}: cannot run here; what can is {able}")
+    return [forced]
+
+
+def variant_for(dtype: str, channels=()) -> str | None:
+    """The kernel for tensors of a dtype with these numbers of channels; None where none takes them.
+
+    Raises:
+      NLRNError: `$NLRN_KERNEL` names a kernel that does not exist or cannot run here.
+    """
+    for variant in variants():
+        if variant != "amx":
+            return variant if dtype in ("float32", "bfloat16") else None
+        if dtype == "bfloat16" and not any(count % AMX_CHANNELS for count in channels):
+            return variant
+    return None
 
 
 @functools.cache
-def is_supported() -> bool:
-    """Whether the kernel was compiled, and this machine has what it needs and no GPU."""
-    if _amx is None or not backend.takes_numpy_functions() or not _amx.is_supported():
-        return False
-    return not backend.tensorflow_gpus()
+def _usable() -> tuple[str, ...]:
+    """The kernels that were compiled and that this processor can run, where there is no GPU."""
+    if _kernels is None or not backend.takes_numpy_functions() or backend.tensorflow_gpus():
+        return ()
+    return tuple(_kernels.names())
 
 
 def obstacle(queries, keys, values, *, window_size, border, normalization):
-    """Why the kernel cannot do this here, or None."""
+    """Why no kernel can do this here, or None."""
     tensors = [*listed(queries), *listed(keys), values]
-    if not is_supported():
-        return "it needs TensorFlow, a processor with AMX, no GPU, and to have been compiled"
+    dtypes = {keras.backend.standardize_dtype(x.dtype) for x in tensors}
+    if not variants():
+        return f"it needs TensorFlow, no GPU, no {VARIABLE}={OFF}, and to have been compiled"
     if normalization != "softmax":
         return f"it normalises by softmax, not by {normalization}"
     if window_size > LARGEST_WINDOW:
         return f"its windows are at most {LARGEST_WINDOW} pixels wide"
     if len(listed(queries)) > MOST_PARTS:
         return f"it takes queries and keys in at most {MOST_PARTS} parts"
-    if any(keras.backend.standardize_dtype(x.dtype) != "bfloat16" for x in tensors):
-        return "it computes in bfloat16 only"
-    if any(x.shape[-1] % CHANNELS_AT_ONCE for x in tensors):
-        return f"it takes multiples of {CHANNELS_AT_ONCE} channels"
+    if len(dtypes) > 1 or variant_for(*dtypes, [x.shape[-1] for x in tensors]) is None:
+        return (
+            f"{', '.join(variants())} cannot take {', '.join(sorted(dtypes))}: amx takes bfloat16 "
+            f"in multiples of {AMX_CHANNELS} channels, the others float32 and bfloat16"
+        )
     return None
 
 
@@ -65,19 +109,24 @@ def attention(queries, keys, values, *, window_size, border, normalization):
     """Softmax attention as `attend` defines it; the logits and sums are float32.
 
     Args:
-      queries, keys: `[B, H, W, .]` or lists of such tensors, bfloat16.
-      values: `[B, H, W, M]`, bfloat16.
+      queries, keys: `[B, H, W, .]` or lists of such tensors, float32 or bfloat16.
+      values: `[B, H, W, M]`, of the same dtype.
       window_size: q, at most LARGEST_WINDOW.
       border: "clamp" or "circular".
       normalization: "softmax".
 
     Returns:
-      `[B, H, W, M]`, bfloat16. Differentiable; the gradient takes the time of the blocks.
+      `[B, H, W, M]`, dtype of `values`. Differentiable; the gradient takes the time of the blocks.
+
+    Raises:
+      NLRNError: `$NLRN_KERNEL` names a kernel that does not exist or cannot run here.
     """
     import tensorflow as tf
 
     queries, keys = listed(queries), listed(keys)
     count = len(queries)
+    channels = [x.shape[-1] for x in (*queries, *keys, values)]
+    variant = variant_for(keras.backend.standardize_dtype(values.dtype), channels)
 
     def in_blocks(tensors):
         return blocks.attention(
@@ -92,9 +141,9 @@ def attention(queries, keys, values, *, window_size, border, normalization):
     @tf.custom_gradient
     def by_kernel(*tensors):
         attended = tf.numpy_function(
-            functools.partial(_attend_batch, count, window_size, border == "circular"),
+            functools.partial(_attend_batch, variant, count, window_size, border == "circular"),
             tensors,
-            tf.bfloat16,
+            tf.as_dtype(values.dtype),
             stateful=False,
         )
 
@@ -109,18 +158,21 @@ def attention(queries, keys, values, *, window_size, border, normalization):
     return by_kernel(*queries, *keys, values)
 
 
-def _attend_batch(count, window_size, is_circular, *arrays):
+def _attend_batch(variant, count, window_size, is_circular, *arrays):
     """Of NumPy arrays: `count` of queries, as many of keys, and the values, as in `attention`."""
     arrays = [np.ascontiguousarray(array) for array in arrays]
     attended = _aligned(arrays[-1])
-    for image in range(len(attended)):
+    if attended.dtype != np.float32:
         # The buffer protocol does not know bfloat16.
-        views = [array[image].view(np.uint16) for array in arrays]
+        arrays = [array.view(np.uint16) for array in arrays]
+    for image in range(len(attended)):
+        parts = [array[image] for array in arrays]
         _attend_image(
-            tuple(views[:count]),
-            tuple(views[count:-1]),
-            views[-1],
-            attended[image].view(np.uint16),
+            variant,
+            tuple(parts[:count]),
+            tuple(parts[count:-1]),
+            parts[-1],
+            attended[image].view(parts[-1].dtype),
             window_size,
             is_circular,
         )
@@ -128,7 +180,7 @@ def _attend_batch(count, window_size, is_circular, *arrays):
 
 
 def _aligned(array):
-    """An array like the given one, of bfloat16, that TensorFlow takes over without a copy."""
+    """An array like the given one that TensorFlow takes over without a copy."""
     alignment = 64  # bytes
     memory = np.empty(array.nbytes + alignment, np.uint8)
     start = -memory.ctypes.data % alignment
@@ -136,17 +188,20 @@ def _aligned(array):
     return memory.reshape(array.shape)  # [B, H, W, M]
 
 
-def _attend_image(queries, keys, values, attended, window_size, is_circular):
-    arrays, settings = (queries, keys, values, attended), (window_size, is_circular)
+def _attend_image(variant, queries, keys, values, attended, window_size, is_circular):
+    """Of one image: float32 `[H, W, .]`, or uint16 with the bits of bfloat16."""
     height, width, _ = values.shape
+    arrays = (queries, keys, values, attended)
+    settings = (values.dtype == np.uint16, height, width, window_size, is_circular)
     threads = _threads()
-    num_bands = math.ceil(height / BAND_ROWS / threads) * threads
+    rows = BAND_ROWS.get(variant, OTHER_BAND_ROWS)
+    num_bands = math.ceil(height / rows / threads) * threads
     bounds = [height * band // num_bands for band in range(num_bands + 1)]
 
     def attend_rows(band):
         first, last = bounds[band : band + 2]
         if first < last:
-            _amx.attend_rows(*arrays, height, width, *settings, first, last)
+            _kernels.attend_rows(variant, *arrays, *settings, first, last)
 
     list(_pool(threads).map(attend_rows, range(num_bands)))
 
@@ -154,7 +209,7 @@ def _attend_image(queries, keys, values, attended, window_size, is_circular):
 def _threads() -> int:
     import tensorflow as tf
 
-    return tf.config.threading.get_intra_op_parallelism_threads() or len(os.sched_getaffinity(0))
+    return tf.config.threading.get_intra_op_parallelism_threads() or machine.num_cores()
 
 
 @functools.cache
