@@ -54,9 +54,13 @@ INLINE void pack_values_as(const Problem *problem, const Strip *strip, size_t fi
   for (int column = 0; column < strip->num_columns; ++column, out += LANES) {
     const int pixel = pixel_of(&problem->columns, strip->first_column + column);
     const size_t source = (first_pixel + pixel) * channels;
-    for (int c = 0; c < channels; ++c)
-      out[(size_t)(c / LANES) * strip->stride * LANES + c % LANES] =
-          read(problem->values, source + c, is_bfloat16);
+    float *vector = out;
+    int c = 0;
+    for (; c + LANES <= channels; c += LANES, vector += (size_t)strip->stride * LANES)
+      for (int lane = 0; lane < LANES; ++lane)
+        vector[lane] = read(problem->values, source + c + lane, is_bfloat16);
+    for (int lane = 0; c + lane < channels; ++lane)
+      vector[lane] = read(problem->values, source + c + lane, is_bfloat16);
   }
 }
 
