@@ -32,7 +32,7 @@ static int get_views(PyObject *arrays, Py_buffer *views) {
 
 /* The arrays of a call. */
 typedef struct {
-  Py_buffer queries[MAX_PARTS], keys[MAX_PARTS], values, attended;
+  Py_buffer queries[MAX_PARTS], keys[MAX_PARTS], values, attended, logits;
   int num_queries, num_keys;
 } Arrays;
 
@@ -55,15 +55,23 @@ static int fill_problem(Problem *problem, const Arrays *arrays) {
   problem->values = arrays->values.buf;
   problem->attended = arrays->attended.buf;
   problem->channels = (int)(size / channel);
-  return 1;
+  problem->logits = arrays->logits.buf;
+  const size_t count = num_logits(&problem->rows, &problem->columns);
+  return !problem->logits || (size_t)arrays->logits.len == count * sizeof(float);
 }
 
 /* Whether the AMX kernel, which takes no others, can take the arrays. */
 static int fits_tiles(const Problem *problem) {
-  int fits = problem->is_bfloat16 && problem->channels % AMX_CHANNELS == 0;
+  int fits = problem->is_bfloat16 && problem->channels % AMX_CHANNELS == 0 && !problem->logits;
   for (int i = 0; i < problem->num_parts; ++i)
     fits = fits && problem->part_channels[i] % AMX_CHANNELS == 0;
   return fits;
+}
+
+/* A view of an array or, of None, one without a buffer; gives 0 with an exception. */
+static int get_optional_view(PyObject *array, Py_buffer *view) {
+  memset(view, 0, sizeof *view);
+  return array == Py_None || !PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE);
 }
 
 static Axis axis_of(int length, int window_size, int is_circular) {
@@ -94,24 +102,27 @@ static int attend(const Kernel *kernel, Problem *problem, const Arrays *arrays, 
 static PyObject *py_attend_rows(PyObject *self, PyObject *args) {
   (void)self;
   const char *name;
-  PyObject *query_arrays, *key_arrays;
+  PyObject *query_arrays, *key_arrays, *logits;
   Arrays arrays;
-  int is_bfloat16, height, width, window, is_circular, first, last, is_done = 0;
-  if (!PyArg_ParseTuple(args, "sOOy*w*piiipii", &name, &query_arrays, &key_arrays, &arrays.values,
-                        &arrays.attended, &is_bfloat16, &height, &width, &window, &is_circular,
+  int has_past, is_bfloat16, height, width, window, is_circular, first, last, is_done = 0;
+  if (!PyArg_ParseTuple(args, "sOOy*w*Oppiiipii", &name, &query_arrays, &key_arrays, &arrays.values,
+                        &arrays.attended, &logits, &has_past, &is_bfloat16, &height, &width, &window, &is_circular,
                         &first, &last))
     return NULL;
   const Kernel *kernel = kernel_named(name);
-  arrays.num_queries = kernel ? get_views(query_arrays, arrays.queries) : -1;
+  const int has_view = kernel && get_optional_view(logits, &arrays.logits);
+  arrays.num_queries = has_view ? get_views(query_arrays, arrays.queries) : -1;
   arrays.num_keys = arrays.num_queries < 0 ? -1 : get_views(key_arrays, arrays.keys);
   if (arrays.num_keys >= 0) {
     Problem problem = {.is_bfloat16 = is_bfloat16,
+                       .has_past = has_past,
                        .rows = axis_of(height, window, is_circular),
                        .columns = axis_of(width, window, is_circular)};
     is_done = attend(kernel, &problem, &arrays, first, last);
   }
   for (int i = 0; i < arrays.num_keys; ++i) PyBuffer_Release(&arrays.keys[i]);
   for (int i = 0; i < arrays.num_queries; ++i) PyBuffer_Release(&arrays.queries[i]);
+  if (has_view && arrays.logits.obj) PyBuffer_Release(&arrays.logits);
   PyBuffer_Release(&arrays.values);
   PyBuffer_Release(&arrays.attended);
   if (!is_done) return NULL;
@@ -138,6 +149,14 @@ static PyObject *py_exponentials(PyObject *self, PyObject *args) {
   Py_RETURN_NONE;
 }
 
+static PyObject *py_num_logits(PyObject *self, PyObject *args) {
+  (void)self;
+  int height, width, window;
+  if (!PyArg_ParseTuple(args, "iii", &height, &width, &window)) return NULL;
+  const Axis rows = axis_of(height, window, 0), columns = axis_of(width, window, 0);
+  return PyLong_FromSize_t(num_logits(&rows, &columns));
+}
+
 static PyObject *py_names(PyObject *self, PyObject *unused) {
   (void)self, (void)unused;
   PyObject *names = PyList_New(0);
@@ -154,9 +173,12 @@ static PyMethodDef methods[] = {
      "The kernels that this processor can run, and the system lets the process run, the fastest "
      "first."},
     {"attend_rows", py_attend_rows, METH_VARARGS,
-     "attend_rows(name, queries, keys, values, attended, is_bfloat16, height, width, window_size, "
-     "is_circular, first_row, last_row): writes the rows of `attended` from first_row to before "
-     "last_row."},
+     "attend_rows(name, queries, keys, values, attended, logits, has_past, is_bfloat16, height, "
+     "width, window_size, is_circular, first_row, last_row): writes the rows of `attended` from "
+     "first_row to before last_row. `logits`, unless None, gets the logits, which are added to "
+     "those in it if it has_past; attends by the sum."},
+    {"num_logits", py_num_logits, METH_VARARGS,
+     "num_logits(height, width, window_size): the float32 numbers that `logits` has."},
     {"exponentials", py_exponentials, METH_VARARGS,
      "exponentials(name, exponents, powers): writes 2^x as the kernel computes it, for tests."},
     {NULL, NULL, 0, NULL}};

@@ -25,6 +25,8 @@ typedef struct {
   void *attended;                                   /* [H, W, channels] */
   int channels, is_bfloat16;
   Axis rows, columns;
+  float *logits; /* sums over the states, `num_logits` of them; NULL where they are not kept */
+  int has_past;  /* whether `logits` has those of earlier states, to which these are added */
 } Problem;
 
 /* A kernel: attends for the rows from `first` to before `last`. Gives 0 where memory is lacking. */
@@ -33,6 +35,21 @@ typedef int AttendRows(const Problem *problem, int first, int last);
 static inline int clip(int x, int low, int high) { return x < low ? low : x > high ? high : x; }
 
 static inline int lower_of(int a, int b) { return a < b ? a : b; }
+
+/* Logits are kept for GROUP neighbouring queries together, for each with `kept_columns` keys of a
+ * row: those of GROUP windows, to whole vectors. */
+enum { GROUP = 4 };
+
+static inline size_t kept_columns(const Axis *columns) {
+  return (size_t)(columns->window + GROUP - 1 + 15) / 16 * 16;
+}
+
+static inline size_t num_groups(const Axis *columns) { return (columns->length + GROUP - 1) / GROUP; }
+
+/* [row of queries][group][row of keys in the window][query of the group][column] */
+static inline size_t num_logits(const Axis *rows, const Axis *columns) {
+  return rows->length * num_groups(columns) * rows->window * GROUP * kept_columns(columns);
+}
 
 /* The first key of the window of a query. */
 static inline int window_start(const Axis *axis, int query) {

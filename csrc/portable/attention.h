@@ -30,9 +30,10 @@ typedef struct {
   int num_rows, first_row[BLOCK_ROWS];     /* rows of queries; of the windows */
   uint32_t *masks;  /* [query][column], all bits set for keys in its window */
   float *queries;   /* [row][query][channel] */
-  float *logits;    /* [row][query][column]; then the weights */
+  float *weights;   /* [row][query][column]; the logits before, unless they are kept elsewhere */
   float *sums;      /* [row][query][channel] */
-  size_t queries_step, logits_step, sums_step;
+  size_t queries_step, weights_step, sums_step;
+  int y0, x0; /* the first query */
   float shift[BLOCK_ROWS][GROUP];
   Vector total[BLOCK_ROWS][GROUP]; /* by lanes */
 } Block;
@@ -46,7 +47,7 @@ static void place_columns(const Problem *problem, const Strip *strip, Block *blo
   block->num_columns = start[GROUP - 1] + columns->window - start[0];
   block->num_vectors = (block->num_columns + LANES - 1) / LANES;
   const int stride = block->num_vectors * LANES;
-  block->logits_step = (size_t)GROUP * stride;
+  block->weights_step = (size_t)GROUP * stride;
   memset(block->masks, 0, sizeof(uint32_t) * GROUP * stride);
   for (int n = 0; n < GROUP; ++n)
     memset(block->masks + n * stride + start[n] - start[0], 0xff,
@@ -56,7 +57,7 @@ static void place_columns(const Problem *problem, const Strip *strip, Block *blo
 static void begin_block(const Problem *problem, const Strip *strip, Block *block, int y0, int x0,
                         int num_rows) {
   place_columns(problem, strip, block, x0);
-  block->num_rows = num_rows;
+  block->num_rows = num_rows, block->y0 = y0, block->x0 = x0;
   for (int r = 0; r < num_rows; ++r) {
     block->first_row[r] = window_start(&problem->rows, y0 + r);
     pack_queries(problem, y0 + r, x0, block->queries + r * block->queries_step);
@@ -64,6 +65,25 @@ static void begin_block(const Problem *problem, const Strip *strip, Block *block
       block->shift[r][n] = LOWEST, block->total[r][n] = splat(0.0f);
   }
   memset(block->sums, 0, sizeof(float) * num_rows * block->sums_step);
+}
+
+/* The logits of a row of queries with a row of keys. */
+static float *logits_of(const Problem *problem, const Block *block, int r, int row) {
+  if (!problem->logits) return block->weights + r * block->weights_step;
+  const Axis *columns = &problem->columns;
+  const size_t group = (block->y0 + r) * num_groups(columns) + block->x0 / GROUP;
+  const size_t place = group * problem->rows.window + row - block->first_row[r];
+  return problem->logits + place * GROUP * kept_columns(columns);
+}
+
+/* Asks for the kept logits of rows of queries, from `first` to before `last`, with a row of keys:
+ * they come from memory. */
+static void fetch_logits(const Problem *problem, const Block *block, int row, int first, int last) {
+  const int line = 64 / sizeof(float);
+  for (int r = first; r < last; ++r) {
+    const float *logits = logits_of(problem, block, r, row);
+    for (size_t i = 0; i < block->weights_step; i += line) __builtin_prefetch(logits + i, 1, 2);
+  }
 }
 
 /* The logits of rows of queries, from `first` to before `last`, with a row of keys. */
@@ -81,8 +101,8 @@ static void multiply_keys(const Problem *problem, const Strip *strip, Block *blo
                                  .right_step = strip->stride,
                                  .right_next = LANES,
                                  .count = lower_of(INNER_AT_ONCE, inner - c)};
-        multiply_vectors(&factors, block->logits + r * block->logits_step + n * LANES, stride,
-                         c > 0, taken);
+        multiply_vectors(&factors, logits_of(problem, block, r, row) + n * LANES, stride,
+                         c > 0 || problem->has_past, taken);
       }
   }
 }
@@ -95,7 +115,7 @@ static void add_values(const Strip *strip, Block *block, int row, int first, int
   for (int n = 0, taken; n < num_vectors; n += taken) {
     taken = taken_of(num_vectors - n);
     for (int r = first; r < last; ++r) {
-      const Factors factors = {.left = block->logits + r * block->logits_step,
+      const Factors factors = {.left = block->weights + r * block->weights_step,
                                .left_step = (size_t)block->num_vectors * LANES,
                                .right = values + n * next,
                                .right_step = LANES,
@@ -119,9 +139,10 @@ static void raise_shift(Block *block, int r, int n, float highest) {
 }
 
 /* Makes weights of the logits of a row of queries with a row of keys. */
-static void weigh(Block *block, int r) {
+static void weigh(const Problem *problem, Block *block, int r, int row) {
   const int stride = block->num_vectors * LANES;
-  float *logits = block->logits + r * block->logits_step;
+  const float *logits = logits_of(problem, block, r, row);
+  float *weights = block->weights + r * block->weights_step;
   Vector highest[GROUP], excess = splat(LOWEST);
   for (int n = 0; n < GROUP; ++n) {
     highest[n] = splat(LOWEST);
@@ -140,7 +161,7 @@ static void weigh(Block *block, int r) {
       const Vector weight = power_of_two(load(logits + i) - shift);
       const Vector inside = (Vector)((Words)weight & load_words(block->masks + i));
       total += inside;
-      store(logits + i, inside);
+      store(weights + i, inside);
     }
     block->total[r][n] = total;
   }
@@ -166,8 +187,10 @@ static void attend_block(const Problem *problem, const Strip *strip, Block *bloc
   for (int row = block->first_row[0], first = 0, last = 0; row < end; ++row) {
     while (last < num_rows && block->first_row[last] <= row) ++last;
     while (block->first_row[first] + window <= row) ++first;
+    if (problem->logits && row + 1 < block->first_row[first] + window)
+      fetch_logits(problem, block, row + 1, first, last);
     multiply_keys(problem, strip, block, row, first, last);
-    for (int r = first; r < last; ++r) weigh(block, r);
+    for (int r = first; r < last; ++r) weigh(problem, block, r, row);
     add_values(strip, block, row, first, last);
   }
   write_block(problem, block, y0, x0);
@@ -214,14 +237,14 @@ int ATTEND_ROWS(const Problem *problem, int first, int last) {
   strip.values = allocate(sizeof(float) * strip.num_rows * strip.values_size);
   block.masks = allocate(sizeof(uint32_t) * GROUP * num_vectors * LANES);
   block.queries = allocate(sizeof(float) * BLOCK_ROWS * block.queries_step);
-  block.logits = allocate(sizeof(float) * BLOCK_ROWS * GROUP * num_vectors * LANES);
+  block.weights = allocate(sizeof(float) * BLOCK_ROWS * GROUP * num_vectors * LANES);
   block.sums = allocate(sizeof(float) * BLOCK_ROWS * block.sums_step);
   const int is_allocated = strip.keys && strip.values && block.masks && block.queries &&
-                           block.logits && block.sums;
+                           block.weights && block.sums;
   for (int x = 0; is_allocated && x < width; x += STRIP_WIDTH)
     attend_strip(problem, &strip, &block, x, first, last);
   free(strip.keys), free(strip.values), free(block.masks);
-  free(block.queries), free(block.logits), free(block.sums);
+  free(block.queries), free(block.weights), free(block.sums);
   return is_allocated;
 }
 

@@ -7,9 +7,8 @@
 #include "vectors.h"
 
 enum {
-  GROUP = 4,         /* neighbouring queries of a row whose products are computed at once */
-  BLOCK_ROWS = 16,    /* rows of queries that share a row of keys while it is in the cache */
-  STRIP_WIDTH = 32,  /* queries in a row of a strip */
+  BLOCK_ROWS = 16,  /* rows of queries that share a row of keys while it is in the cache */
+  STRIP_WIDTH = 32, /* queries in a row of a strip */
 };
 
 /* The rows of keys that a block of queries needs; the next block puts its rows in the place of

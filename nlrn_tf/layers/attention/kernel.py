@@ -121,50 +121,103 @@ def attention(queries, keys, values, *, window_size, border, normalization):
     Raises:
       NLRNError: `$NLRN_KERNEL` names a kernel that does not exist or cannot run here.
     """
+    options = {"window_size": window_size, "border": border, "normalization": normalization}
+    return _attention(listed(queries), listed(keys), values, options)
+
+
+def can_accumulate(queries, keys, values, **options) -> bool:
+    """Whether `accumulating_attention` can do what `attention` is asked for."""
+    if obstacle(queries, keys, values, **options):
+        return False
+    channels = [x.shape[-1] for x in (*queries, *keys, values)]
+    return variant_for(keras.backend.standardize_dtype(values.dtype), channels) != "amx"
+
+
+def accumulating_attention(queries, keys, values, logits=None, **options):
+    """`attention` by queries and keys in a list, one of each state, with the logits at hand.
+
+    Computes the logits of the last state and adds them to those of the states before, instead of
+    all again: in float32, q^2 numbers a pixel.
+
+    Args:
+      queries, keys: lists of `[B, H, W, .]`, those of all states so far.
+      values: `[B, H, W, M]`.
+      logits: what the call for the state before returned, to be used once: it is overwritten. None
+        for the first.
+      **options: as for `attention`.
+
+    Returns:
+      `[B, H, W, M]`, and the logits for the next state.
+    """
+    return _attention(queries, keys, values, options, logits, keeps_logits=True)
+
+
+def _attention(queries, keys, values, options, logits=None, keeps_logits=False):
     import tensorflow as tf
 
-    queries, keys = listed(queries), listed(keys)
     count = len(queries)
     channels = [x.shape[-1] for x in (*queries, *keys, values)]
-    variant = variant_for(keras.backend.standardize_dtype(values.dtype), channels)
+    dtype = tf.as_dtype(values.dtype)
+    variant = variant_for(dtype.name, channels)
+    is_circular = options["border"] == "circular"
+    task = functools.partial(_attend_batch, variant, options["window_size"], is_circular)
+    past = [] if logits is None else [logits]
+    # What the kernel needs of the queries and keys: with the logits at hand those of a state.
+    needed = slice(-1, None) if keeps_logits else slice(None)
 
     def in_blocks(tensors):
         return blocks.attention(
             tensors[:count],
             tensors[count:-1],
             tensors[-1],
-            window_size=window_size,
-            border=border,
-            normalization=normalization,
+            **options,
         )
 
     @tf.custom_gradient
     def by_kernel(*tensors):
-        attended = tf.numpy_function(
-            functools.partial(_attend_batch, variant, count, window_size, border == "circular"),
-            tensors,
-            tf.as_dtype(values.dtype),
-            stateful=False,
-        )
+        queries, keys, values = tensors[:count], tensors[count:-1], tensors[-1]
+        arrays = (*queries[needed], *keys[needed], values, *past)
+        if keeps_logits:
+            used = functools.partial(_accumulate_batch, task)
+            attended, logits = tf.numpy_function(used, arrays, (dtype, tf.float32))
+        else:
+            attended = tf.numpy_function(task, arrays, dtype, stateful=False)
+            logits = tf.zeros(())
+        logits = tf.stop_gradient(logits)
 
-        def gradient(upstream):
+        def gradient(upstream, _):
             with tf.GradientTape() as tape:
                 tape.watch(tensors)
                 attended = in_blocks(tensors)
             return tape.gradient(attended, tensors, upstream, unconnected_gradients="zero")
 
-        return tf.ensure_shape(attended, values.shape), gradient
+        return (tf.ensure_shape(attended, values.shape), logits), gradient
 
-    return by_kernel(*queries, *keys, values)
+    attended, logits = by_kernel(*queries, *keys, values)
+    return (attended, logits) if keeps_logits else attended
 
 
-def _attend_batch(variant, count, window_size, is_circular, *arrays):
-    """Of NumPy arrays: `count` of queries, as many of keys, and the values, as in `attention`."""
+def _accumulate_batch(attend_batch, queries, keys, values, logits=None):
+    """`_attend_batch` with logits, float32 `[B, .]`, which it makes where there are none."""
+    has_past = logits is not None
+    if not has_past:
+        batch, height, width, _ = values.shape
+        window_size = attend_batch.args[1]
+        size = _kernels.num_logits(height, width, window_size)
+        logits = _aligned((batch, size), np.float32)
+    elif not logits.flags.writeable:
+        logits = logits.copy()
+    return attend_batch(queries, keys, values, logits=logits, has_past=has_past), logits
+
+
+def _attend_batch(variant, window_size, is_circular, *arrays, logits=None, has_past=False):
+    """Of NumPy arrays: those of queries, as many of keys, and the values, as in `attention`."""
     arrays = [np.ascontiguousarray(array) for array in arrays]
-    attended = _aligned(arrays[-1])
+    attended = _aligned(arrays[-1].shape, arrays[-1].dtype)
     if attended.dtype != np.float32:
         # The buffer protocol does not know bfloat16.
         arrays = [array.view(np.uint16) for array in arrays]
+    count = len(arrays) // 2
     for image in range(len(attended)):
         parts = [array[image] for array in arrays]
         _attend_image(
@@ -175,23 +228,27 @@ def _attend_batch(variant, count, window_size, is_circular, *arrays):
             attended[image].view(parts[-1].dtype),
             window_size,
             is_circular,
+            None if logits is None else logits[image],
+            has_past,
         )
     return attended
 
 
-def _aligned(array):
-    """An array like the given one that TensorFlow takes over without a copy."""
+def _aligned(shape, dtype):
+    """An empty array that TensorFlow takes over without a copy."""
     alignment = 64  # bytes
-    memory = np.empty(array.nbytes + alignment, np.uint8)
+    num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(num_bytes + alignment, np.uint8)
     start = -memory.ctypes.data % alignment
-    memory = memory[start : start + array.nbytes].view(array.dtype)
-    return memory.reshape(array.shape)  # [B, H, W, M]
+    return memory[start : start + num_bytes].view(dtype).reshape(shape)
 
 
-def _attend_image(variant, queries, keys, values, attended, window_size, is_circular):
+def _attend_image(
+    variant, queries, keys, values, attended, window_size, is_circular, logits=None, has_past=False
+):
     """Of one image: float32 `[H, W, .]`, or uint16 with the bits of bfloat16."""
     height, width, _ = values.shape
-    arrays = (queries, keys, values, attended)
+    arrays = (queries, keys, values, attended, logits, has_past)
     settings = (values.dtype == np.uint16, height, width, window_size, is_circular)
     threads = _threads()
     rows = BAND_ROWS.get(variant, OTHER_BAND_ROWS)
