@@ -31,7 +31,7 @@ def bounded(queries, keys, size):
     """
     if sum(x.shape[-1] for x in queries) <= MOST_STATES * size:
         return queries, keys
-    queries, keys = compressed(queries, keys, int(KEPT_STATES * size))
+    queries, keys = compressed(queries, keys, KEPT_STATES * size)
     return (queries,), (keys,)
 
 

@@ -18,7 +18,7 @@ import dataclasses
 from keras import ops
 
 from nlrn_tf.config import NLRNConfig
-from nlrn_tf.layers.attention import dense
+from nlrn_tf.layers.attention import dense, kernel
 from nlrn_tf.layers.attention.attend import attend
 from nlrn_tf.layers.attention.operations import flatten_pixels
 from nlrn_tf.layers.compression import bounded
@@ -44,10 +44,30 @@ def propagation(config: NLRNConfig, shape, *, dtype: str, training: bool):
         return SummedForTraining()
     if is_dense:
         return SummedLogits(windows.normalization)
+    if config.unroll and not training and _keeps_logits(windows, dtype):
+        return KernelLogits(windows)
     if config.unroll:
         is_exact = training or _is_exact(config, dtype)
         return ListedFactors(windows, similarity_of(config).inner_size(config), is_exact)
     return StackedFactors(windows, dtype)
+
+
+def _keeps_logits(windows, dtype):
+    config, similarity = windows.config, similarity_of(windows.config)
+    inner = similarity.inner_size(config)
+    # Where few channels give a logit they are multiplied in less time than it takes to fetch it,
+    # and in large windows the logits take too much memory: at most twice that of all factors.
+    pays = config.window_size**2 <= 2 * 2 * config.num_states * inner
+    return (
+        pays
+        and windows.backend in (None, "kernel")
+        and kernel.can_accumulate(
+            {similarity.factor_dtype or dtype, dtype},
+            (inner, config.filters),
+            config.window_size,
+            windows.normalization,
+        )
+    )
 
 
 def _is_exact(config, dtype):
@@ -74,16 +94,16 @@ class _Windows:
     def normalization(self) -> str:
         return similarity_of(self.config).normalization
 
+    @property
+    def options(self) -> dict:
+        return {
+            "window_size": self.config.window_size,
+            "border": self.config.window_border,
+            "normalization": self.normalization,
+        }
+
     def __call__(self, queries, keys, values):
-        return attend(
-            queries,
-            keys,
-            values,
-            window_size=self.config.window_size,
-            border=self.config.window_border,
-            normalization=self.normalization,
-            backend=self.backend,
-        )
+        return attend(queries, keys, values, **self.options, backend=self.backend)
 
 
 class NoPropagation:
@@ -155,6 +175,28 @@ class ListedFactors:
         if not self._is_exact:
             queries, keys = bounded(queries, keys, self._inner_size)
         return attended, (queries, keys)
+
+
+class KernelLogits:
+    """Carries the sum for the windows, q^2 numbers a pixel, as the kernel keeps it. Exact.
+
+    A state then computes its own products only. The queries and keys are carried for the gradient:
+    a graph without one does not keep them. For an unrolled network.
+    """
+
+    def __init__(self, windows: _Windows):
+        self._windows = windows
+
+    def start(self, features):
+        return ()
+
+    def attend(self, correlation, state, queries, keys, values):
+        past_queries, past_keys, logits = correlation or ((), (), None)
+        queries, keys = (*past_queries, queries), (*past_keys, keys)
+        attended, logits = kernel.accumulating_attention(
+            queries, keys, values, logits, **self._windows.options
+        )
+        return attended, (queries, keys, logits)
 
 
 class StackedFactors:

@@ -89,20 +89,39 @@ def obstacle(queries, keys, values, *, window_size, border, normalization):
     """Why no kernel can do this here, or None."""
     tensors = [*listed(queries), *listed(keys), values]
     dtypes = {keras.backend.standardize_dtype(x.dtype) for x in tensors}
+    if len(listed(queries)) > MOST_PARTS:
+        return f"it takes queries and keys in at most {MOST_PARTS} parts"
+    channels = [x.shape[-1] for x in tensors]
+    return _obstacle(dtypes, channels, window_size, normalization)
+
+
+def _obstacle(dtypes, channels, window_size, normalization):
     if not variants():
         return f"it needs TensorFlow, no GPU, no {VARIABLE}={OFF}, and to have been compiled"
     if normalization != "softmax":
         return f"it normalises by softmax, not by {normalization}"
     if window_size > LARGEST_WINDOW:
         return f"its windows are at most {LARGEST_WINDOW} pixels wide"
-    if len(listed(queries)) > MOST_PARTS:
-        return f"it takes queries and keys in at most {MOST_PARTS} parts"
-    if len(dtypes) > 1 or variant_for(*dtypes, [x.shape[-1] for x in tensors]) is None:
+    if len(dtypes) > 1 or variant_for(*dtypes, channels) is None:
         return (
             f"{', '.join(variants())} cannot take {', '.join(sorted(dtypes))}: amx takes bfloat16 "
             f"in multiples of {AMX_CHANNELS} channels, the others float32 and bfloat16"
         )
     return None
+
+
+def can_accumulate(dtypes: set[str], channels, window_size: int, normalization: str) -> bool:
+    """Whether `accumulating_attention` can be used here; that of AMX keeps no logits.
+
+    Args:
+      dtypes: of queries, keys and values.
+      channels: of queries and keys, and of values.
+      window_size: q.
+      normalization: "softmax" or "mean".
+    """
+    if _obstacle(dtypes, channels, window_size, normalization):
+        return False
+    return variant_for(*dtypes, channels) != "amx"
 
 
 def attention(queries, keys, values, *, window_size, border, normalization):
@@ -123,14 +142,6 @@ def attention(queries, keys, values, *, window_size, border, normalization):
     """
     options = {"window_size": window_size, "border": border, "normalization": normalization}
     return _attention(listed(queries), listed(keys), values, options)
-
-
-def can_accumulate(queries, keys, values, **options) -> bool:
-    """Whether `accumulating_attention` can do what `attention` is asked for."""
-    if obstacle(queries, keys, values, **options):
-        return False
-    channels = [x.shape[-1] for x in (*queries, *keys, values)]
-    return variant_for(keras.backend.standardize_dtype(values.dtype), channels) != "amx"
 
 
 def accumulating_attention(queries, keys, values, logits=None, **options):
