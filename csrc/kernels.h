@@ -26,6 +26,9 @@ void exponentials_avx512(const float *exponents, float *powers, size_t count);
 void exponentials_avx2(const float *exponents, float *powers, size_t count);
 void exponentials_baseline(const float *exponents, float *powers, size_t count);
 
+/* The name of a kernel that was compiled, by its number from 0 on; NULL behind the last. */
+const char *compiled_kernel(int number);
+
 /* Those that this processor can run, the fastest first; to before the first without a name. */
 const Kernel *usable_kernels(void);
 

@@ -157,14 +157,27 @@ static PyObject *py_num_logits(PyObject *self, PyObject *args) {
   return PyLong_FromSize_t(num_logits(&rows, &columns));
 }
 
+/* Appends a name; gives 0 with an exception. */
+static int append(PyObject *names, const char *name) {
+  PyObject *text = PyUnicode_FromString(name);
+  const int is_done = text && !PyList_Append(names, text);
+  Py_XDECREF(text);
+  return is_done;
+}
+
 static PyObject *py_names(PyObject *self, PyObject *unused) {
   (void)self, (void)unused;
   PyObject *names = PyList_New(0);
-  for (const Kernel *kernel = usable_kernels(); names && kernel->name; ++kernel) {
-    PyObject *name = PyUnicode_FromString(kernel->name);
-    if (!name || PyList_Append(names, name)) Py_CLEAR(names);
-    Py_XDECREF(name);
-  }
+  for (const Kernel *kernel = usable_kernels(); names && kernel->name; ++kernel)
+    if (!append(names, kernel->name)) Py_CLEAR(names);
+  return names;
+}
+
+static PyObject *py_compiled(PyObject *self, PyObject *unused) {
+  (void)self, (void)unused;
+  PyObject *names = PyList_New(0);
+  for (int i = 0; names && compiled_kernel(i); ++i)
+    if (!append(names, compiled_kernel(i))) Py_CLEAR(names);
   return names;
 }
 
@@ -172,6 +185,7 @@ static PyMethodDef methods[] = {
     {"names", py_names, METH_NOARGS,
      "The kernels that this processor can run, and the system lets the process run, the fastest "
      "first."},
+    {"compiled", py_compiled, METH_NOARGS, "All kernels that were compiled."},
     {"attend_rows", py_attend_rows, METH_VARARGS,
      "attend_rows(name, queries, keys, values, attended, logits, has_past, is_bfloat16, height, "
      "width, window_size, is_circular, first_row, last_row): writes the rows of `attended` from "

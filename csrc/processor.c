@@ -26,23 +26,50 @@ static int has_amx(void) {
 
 #endif
 
-enum { MOST_KERNELS = 4 };
+#ifdef __x86_64__
 
-const Kernel *usable_kernels(void) {
-  static Kernel kernels[MOST_KERNELS + 1];
-  int count = 0;
-  if (kernels[0].name) return kernels;
+static int has_avx512(void) {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+}
+
+static int has_avx2(void) {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+#endif
+
+static int always(void) { return 1; }
+
+typedef struct {
+  Kernel kernel;
+  int (*can_run)(void);
+} Compiled;
+
+static const Compiled COMPILED[] = {
 #ifdef NLRN_AMX
-  if (has_amx()) kernels[count++] = (Kernel){"amx", attend_rows_amx, 1, NULL};
+    {{"amx", attend_rows_amx, 1, NULL}, has_amx},
 #endif
 #ifdef __x86_64__
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
-    kernels[count++] = (Kernel){"avx512", attend_rows_avx512, 0, exponentials_avx512};
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    kernels[count++] = (Kernel){"avx2", attend_rows_avx2, 0, exponentials_avx2};
+    {{"avx512", attend_rows_avx512, 0, exponentials_avx512}, has_avx512},
+    {{"avx2", attend_rows_avx2, 0, exponentials_avx2}, has_avx2},
 #endif
-  kernels[count++] = (Kernel){"baseline", attend_rows_baseline, 0, exponentials_baseline};
+    {{"baseline", attend_rows_baseline, 0, exponentials_baseline}, always},
+};
+
+enum { NUM_COMPILED = sizeof COMPILED / sizeof *COMPILED };
+
+const char *compiled_kernel(int number) {
+  return number < NUM_COMPILED ? COMPILED[number].kernel.name : NULL;
+}
+
+const Kernel *usable_kernels(void) {
+  static Kernel kernels[NUM_COMPILED + 1];
+  if (kernels[0].name) return kernels;
+#ifdef __x86_64__
+  __builtin_cpu_init();
+#endif
+  for (int i = 0, count = 0; i < NUM_COMPILED; ++i)
+    if (COMPILED[i].can_run()) kernels[count++] = COMPILED[i].kernel;
   return kernels;
 }

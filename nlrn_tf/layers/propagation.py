@@ -156,8 +156,8 @@ class ListedFactors:
     """Carries the queries and keys of the states so far, for an unrolled network.
 
     A sum of products is the product of the concatenated factors: 2 T L numbers for a pixel instead
-    of q^2. Unless the sum must be exact, few channels that nearly give the same one are kept instead
-    (`compression.py`).
+    of q^2. Unless the sum must be exact, few channels that nearly give the same one are kept
+    instead (`compression.py`).
     """
 
     def __init__(self, windows: _Windows, inner_size: int, is_exact: bool):

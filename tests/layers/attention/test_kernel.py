@@ -30,6 +30,11 @@ def test_kernels_are_compiled_where_they_can_be():
     assert names[-1] == "baseline"
     assert set(names) <= set(kernel.VARIANTS)
     assert sorted(names, key=kernel.VARIANTS.index) == names
+    compiled = kernel._kernels.compiled()
+    assert set(names) <= set(compiled)
+    if IS_X86:
+        assert {"avx512", "avx2", "baseline"} <= set(compiled)
+        assert ("amx" in compiled) == (sys.platform == "linux")
 
 
 @pytest.mark.skipif(not (IS_X86 and sys.platform == "linux"), reason="read from /proc/cpuinfo")
