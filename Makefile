@@ -3,6 +3,7 @@
 # make test-slow runs the slow ones
 # make lint      checks style, formatting and types
 # make picture   makes the pictures in the README again
+# make sanitize  runs the compiled kernels under the sanitizers of GCC or Clang
 #
 # Each sets up what it needs in .venv first. PYTHON chooses another interpreter (3.10 to 3.13).
 
@@ -17,7 +18,7 @@ ifneq ($(wildcard ../shared/reference),)
 export NLRN_REFERENCE_DIR ?= $(CURDIR)/../shared/reference
 endif
 
-.PHONY: demo picture test test-slow lint
+.PHONY: demo picture test test-slow lint sanitize
 
 demo: $(VENV)/installed-demo
 	$(VENV)/bin/python -m nlrn_tf.demo
@@ -38,9 +39,18 @@ lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+SANITIZED ?= build/sanitized-kernels
+KERNELS = csrc/processor.c $(wildcard csrc/portable/*.c csrc/amx/*.c)
+
+sanitize:
+	mkdir -p $(dir $(SANITIZED))
+	$(CC) -O1 -g -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=all \
+	  -o $(SANITIZED) tests/support/kernels_driver.c $(KERNELS) -lm
+	$(SANITIZED)
+
 $(VENV)/installed-demo: EXTRAS = [export]
 $(VENV)/installed-test: EXTRAS = [test]
-$(VENV)/installed-%: setup.cfg setup.py pyproject.toml $(wildcard csrc/*/*)
+$(VENV)/installed-%: setup.cfg setup.py pyproject.toml $(wildcard csrc/* csrc/*/*)
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet --editable '.$(EXTRAS)'
 	touch $@

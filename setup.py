@@ -2,14 +2,34 @@
 
 from setuptools import Extension, setup
 
-FOLDER = "csrc/amx"
+SOURCES = (
+    "module",
+    "processor",
+    "portable/baseline",
+    "portable/avx2",
+    "portable/avx512",
+    "amx/attention",
+    "amx/packing",
+)
+HEADERS = (
+    "kernels",
+    "problem",
+    "amx/tiles",
+    "portable/attention",
+    "portable/packing",
+    "portable/products",
+    "portable/strip",
+    "portable/vectors",
+)
 
 setup(
     ext_modules=[
         Extension(
-            "nlrn_tf.layers.attention._amx",
-            sources=[f"{FOLDER}/{name}.c" for name in ("attention", "module", "packing")],
-            depends=[f"{FOLDER}/problem.h"],
+            "nlrn_tf.layers.attention._kernels",
+            # A file sets the instructions that it is for itself: the flags are the same for all.
+            sources=[f"csrc/{name}.c" for name in SOURCES],
+            depends=[f"csrc/{name}.h" for name in HEADERS],
+            extra_compile_args=["-O3", "-ffp-contract=fast"],
             # Without a C compiler TensorFlow's operations do the same, slower.
             optional=True,
         )

@@ -4,12 +4,13 @@
   python benchmarks/attention.py --size=512 --precisions=bfloat16 --json=attention.json
 
 A row is the attention of that many states in turn, each with the correlation of those before, kept
-in low precision as the network keeps it; seconds are those of a state. The GFLOP/s count, for a
+as the network keeps it; seconds are those of a state. The GFLOP/s count, for a
 state, 2 N q^2 (L + C): the products of its queries with the q^2 keys of their windows, and of the
 weights with the values. What else is computed, the products with the keys of the states before and
 with keys outside the windows, and the choice of the channels that are kept, counts as time only.
 "share" is the part of the rate of a product of two 2048 x 2048 matrices of the same dtype, measured
-before and after. "by" says whether TensorFlow's operations attend or the kernel of the package.
+before and after. "by" tells whether TensorFlow's operations attend or a kernel of the package, and
+which: $NLRN_KERNEL forces one.
 """
 
 import statistics
@@ -41,10 +42,10 @@ def main(_: list[str]) -> None:
     for dtype in _PRECISIONS.value:
         before = _matrix_rate(dtype)
         seconds = {
-            (by, int(states)): _attention_seconds(int(states), dtype, by == "kernel")
-            for by in ("operations", "kernel")
+            (by, int(states)): _attention_seconds(int(states), dtype, by)
+            for by in ("operations", _kernel(dtype))
             for states in _STATES.value
-            if by == "operations" or _has_kernel(dtype)
+            if by
         }
         rate = statistics.mean((before, _matrix_rate(dtype)))
         useful = 2 * _SIZE.value**2 * _WINDOW.value**2 * (EMBEDDING + CHANNELS)
@@ -65,17 +66,18 @@ def main(_: list[str]) -> None:
     common.report("Windowed attention", settings, rows, _JSON.value)
 
 
-def _has_kernel(dtype: str) -> bool:
+def _kernel(dtype: str) -> str | None:
+    """The variant of the kernel, None where there is none."""
     from nlrn_tf.layers.attention import kernel
 
-    return dtype == "bfloat16" and kernel.is_supported()
+    return kernel.variant_for(dtype, (EMBEDDING, CHANNELS))
 
 
-def _attention_seconds(states: int, dtype: str, by_kernel: bool) -> float:
+def _attention_seconds(states: int, dtype: str, by: str) -> float:
     """For one of `states` in turn."""
     import tensorflow as tf
 
-    backend = "kernel" if by_kernel else "blocks"
+    backend = "blocks" if by == "operations" else "kernel"
 
     def features(channels):
         shape = (1, _SIZE.value, _SIZE.value, channels)
@@ -88,30 +90,27 @@ def _attention_seconds(states: int, dtype: str, by_kernel: bool) -> float:
 
 
 def _attended(embedded, values, backend: str):
-    """What the states attend to, by their queries and keys."""
+    """What the states attend to, by their queries and keys, as in a network of twelve states."""
     import tensorflow as tf
 
-    from nlrn_tf.layers.attention.attend import attend
-    from nlrn_tf.layers.compression import bounded
-    from nlrn_tf.layers.propagation import LOW_PRECISION
+    from nlrn_tf.config import NLRNConfig
+    from nlrn_tf.layers.propagation import propagation
 
-    queries, keys, attended = (), (), []
-    for new_queries, new_keys in embedded:
+    config = NLRNConfig(
+        filters=CHANNELS,
+        embedding_size=EMBEDDING,
+        window_size=_WINDOW.value,
+        unroll=True,
+        attention=backend,
+    )
+    shape = (None, None, None, CHANNELS)
+    form = propagation(config, shape, dtype=values.dtype.name, training=False)
+    correlation, attended = form.start(values), []
+    for state, (queries, keys) in enumerate(embedded):
         with tf.control_dependencies(attended[-1:]):  # in turn
-            queries = (*queries, tf.identity(new_queries))
-        keys = (*keys, new_keys)
-        new = attend(
-            queries,
-            keys,
-            values,
-            window_size=_WINDOW.value,
-            border="clamp",
-            normalization="softmax",
-            backend=backend,
-        )
+            queries = tf.identity(queries)
+        new, correlation = form.attend(correlation, state, queries, keys, values)
         attended.append(new)
-        if values.dtype in LOW_PRECISION:
-            queries, keys = bounded(queries, keys, EMBEDDING)
     return attended
 
 

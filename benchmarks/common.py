@@ -16,7 +16,7 @@ from rich.table import Table
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import write_text
-from nlrn_tf.machine import processor_name
+from nlrn_tf.machine import num_cores, processor_name
 
 _WIDTH = 110  # at least, in characters
 _PACKAGES = ("tensorflow", "keras", "numpy")
@@ -26,7 +26,7 @@ def machine() -> dict:
     """The processor, the memory, and the versions of what computes."""
     return {
         "cpu": processor_name(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": num_cores(),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "load_average": round(os.getloadavg()[0], 1),  # of the minute before: others at work?
         "python": platform.python_version(),

@@ -56,7 +56,7 @@ def main(_: list[str]) -> None:
     for row in rows:
         row["times whole"] = row["seconds"] / whole.get(row["image"], float("nan"))
     settings = {"weights": _WEIGHTS.value, "patches": f"{PATCH}x{PATCH} at stride {STRIDE}"}
-    settings["attention in bfloat16"] = _attention()
+    settings["attention"] = _attention(chosen)
     common.report("Restoration", settings, rows, _JSON.value)
 
 
@@ -100,11 +100,12 @@ def measure(weights: str, protocol: str, kind: str, shape: tuple[int, int]) -> d
     }
 
 
-def _attention() -> str:
+def _attention(kind: str) -> str:
     cli.start_tensorflow()
     from nlrn_tf.layers.attention import kernel
 
-    return "AMX kernel" if kernel.is_supported() else "TensorFlow's operations"
+    variant = kernel.variant_for(kind, (kernel.AMX_CHANNELS,))
+    return f"kernel for {variant}" if variant else "TensorFlow's operations"
 
 
 def _shape(size: str) -> tuple[int, int]:

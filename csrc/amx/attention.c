@@ -5,7 +5,7 @@
  * the windows of all queries of a block, are masked.
  */
 
-#include "problem.h"
+#include "tiles.h"
 
 #ifdef NLRN_AMX
 
@@ -59,7 +59,7 @@ INLINE void multiply_tiles(const uint32_t *rows, size_t rows_step, size_t next_r
 
 /* The logits of a block with two rows of keys. */
 KERNEL static void multiply_keys(const Problem *problem, const Band *band, Block *block, int row) {
-  const int depth = problem->depth_blocks;
+  const int depth = problem->inner / DEPTH;
   const size_t tile_size = (size_t)depth * TILE_SIZE, row_size = band->num_tiles * tile_size;
   const uint32_t *keys = band->keys + row * row_size + block->first_tile * tile_size;
   /* If there is no second row its logits are masked, so any keys do. */
@@ -181,7 +181,7 @@ KERNEL static void begin_block(const Problem *problem, const Band *band, Block *
   place_columns(&problem->columns, block, x0);
   block->logits_step = (size_t)block->num_tiles * 2 * TILE_SIZE;
   block->weights_step = (size_t)block->num_tiles * TILE_SIZE;
-  block->queries_step = (size_t)problem->depth_blocks * TILE_SIZE;
+  block->queries_step = (size_t)(problem->inner / DEPTH) * TILE_SIZE;
   block->sums_step = (size_t)problem->channels * TILE;
   memset(block->sums, 0, sizeof(float) * BLOCK_ROWS * block->sums_step);
   for (int g = 0; g < BLOCK_ROWS; ++g) {
@@ -198,7 +198,8 @@ KERNEL static void write_block(const Problem *problem, const Block *block, int y
   for (int g = 0; g < num_rows; ++g)
     for (int n = 0; n < TILE; ++n) {
       if (x0 + n < 0 || x0 + n >= width) continue;
-      uint16_t *out = problem->attended + ((size_t)(y0 + g) * width + x0 + n) * channels;
+      const size_t pixel = (size_t)(y0 + g) * width + x0 + n;
+      uint16_t *out = (uint16_t *)problem->attended + pixel * channels;
       const float *sums = block->sums + g * block->sums_step + n * TILE;
       const __m512 total = _mm512_set1_ps(block->total[g][n]);
       for (int channel = 0; channel < channels; channel += TILE) {
@@ -244,9 +245,9 @@ KERNEL static void attend_band(const Problem *problem, const Band *band, Block *
         attend_block(problem, band, block, y, x, last - y < BLOCK_ROWS ? last - y : BLOCK_ROWS);
 }
 
-KERNEL int attend_rows(const Problem *problem, int first, int last) {
+KERNEL int attend_rows_amx(const Problem *problem, int first, int last) {
   const Axis *rows = &problem->rows;
-  const size_t channels = problem->channels, depth = problem->depth_blocks;
+  const size_t channels = problem->channels, depth = problem->inner / DEPTH;
   Band band = {
       .first_row = window_start(rows, first),
       .num_tiles = (num_keys(&problem->columns) + TILE - 1) / TILE,

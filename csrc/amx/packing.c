@@ -1,16 +1,10 @@
 /* Operands in the order in which the instructions take them: tiles of 16 x 64 bytes. */
 
-#include "problem.h"
+#include "tiles.h"
 
 #ifdef NLRN_AMX
 
 #include <immintrin.h>
-
-/* The pixel that is the key of this number. */
-static int pixel_of(const Axis *axis, int key) {
-  if (!axis->is_circular) return key;
-  return (key - axis->before + axis->length) % axis->length;
-}
 
 /* Pairs of channels of 16 neighbouring keys; zero for those outside the image. */
 KERNEL static void pack_keys(const Problem *problem, const Band *band) {
@@ -28,7 +22,7 @@ KERNEL static void pack_keys(const Problem *problem, const Band *band) {
       }
       const __m512i columns = _mm512_loadu_si512(column);
       for (int part = 0; part < problem->num_parts; ++part) {
-        const int num_pairs = problem->num_blocks[part] * TILE;
+        const int num_pairs = problem->part_channels[part] / 2;
         const uint32_t *source = (const uint32_t *)problem->keys[part] + first_pixel * num_pairs;
         const __m512i offsets = _mm512_mullo_epi32(columns, _mm512_set1_epi32(num_pairs));
         for (int pair = 0; pair < num_pairs; ++pair, out += TILE)
@@ -47,8 +41,8 @@ KERNEL static void pack_values(const Problem *problem, const Band *band) {
     const int has_second = row + 1 < band->num_rows;
     const int first_row = pixel_of(&problem->rows, band->first_row + row);
     const int second_row = pixel_of(&problem->rows, band->first_row + row + has_second);
-    const uint16_t *first = problem->values + (size_t)first_row * width * channels;
-    const uint16_t *second = problem->values + (size_t)second_row * width * channels;
+    const uint16_t *first = (const uint16_t *)problem->values + (size_t)first_row * width * channels;
+    const uint16_t *second = (const uint16_t *)problem->values + (size_t)second_row * width * channels;
     for (int key = 0; key < band->num_tiles * TILE; ++key) {
       const size_t tile = (size_t)(row / 2) * band->num_tiles + key / TILE;
       uint32_t *out = band->values + tile * TILE * channels + key % TILE * TILE;
@@ -73,8 +67,9 @@ KERNEL void pack_band(const Problem *problem, const Band *band) {
 KERNEL void pack_queries(const Problem *problem, int y, int x0, uint32_t *out) {
   const int width = problem->columns.length;
   for (int part = 0; part < problem->num_parts; ++part) {
-    const int num_blocks = problem->num_blocks[part];
-    const uint16_t *row = problem->queries[part] + (size_t)y * width * num_blocks * DEPTH;
+    const int num_blocks = problem->part_channels[part] / DEPTH;
+    const uint16_t *queries = problem->queries[part];
+    const uint16_t *row = queries + (size_t)y * width * num_blocks * DEPTH;
     for (int block = 0; block < num_blocks; ++block)
       for (int x = x0; x < x0 + TILE; ++x, out += TILE) {
         const int is_inside = x >= 0 && x < width;

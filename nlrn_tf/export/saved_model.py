@@ -61,10 +61,10 @@ def export_saved_model(
     require_protos()
     folder = _version_folder(Path(export_dir), version)
     path = find_weights(of_family(weights, noise_sigma))
-    precision = resolved(precision)
     # Of all backends of attention only the blocks can be part of a saved graph on any machine.
     level = {} if noise_sigma is None else {"noise_sigma": noise_sigma}
     model = load_model(weights, precision=precision, attention="blocks", **level)
+    precision = resolved(precision)
     with atomic_folder(folder) as temporary:
         served = ServedModel(model, max_pixels)
         tf.saved_model.save(served, temporary, signatures=served.signatures())

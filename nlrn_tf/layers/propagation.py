@@ -18,7 +18,7 @@ import dataclasses
 from keras import ops
 
 from nlrn_tf.config import NLRNConfig
-from nlrn_tf.layers.attention import dense
+from nlrn_tf.layers.attention import dense, kernel
 from nlrn_tf.layers.attention.attend import attend
 from nlrn_tf.layers.attention.operations import flatten_pixels
 from nlrn_tf.layers.compression import bounded
@@ -44,10 +44,36 @@ def propagation(config: NLRNConfig, shape, *, dtype: str, training: bool):
         return SummedForTraining()
     if is_dense:
         return SummedLogits(windows.normalization)
+    if config.unroll and not training and _keeps_logits(windows, dtype):
+        return KernelLogits(windows)
     if config.unroll:
-        is_rounded = dtype in LOW_PRECISION and not training
-        return ListedFactors(windows, similarity_of(config).inner_size(config), is_rounded)
+        is_exact = training or _is_exact(config, dtype)
+        return ListedFactors(windows, similarity_of(config).inner_size(config), is_exact)
     return StackedFactors(windows, dtype)
+
+
+def _keeps_logits(windows, dtype):
+    config, similarity = windows.config, similarity_of(windows.config)
+    inner = similarity.inner_size(config)
+    # Where few channels give a logit they are multiplied in less time than it takes to fetch it,
+    # and in large windows the logits take too much memory: at most twice that of all factors.
+    pays = config.window_size**2 <= 2 * 2 * config.num_states * inner
+    return (
+        pays
+        and windows.backend in (None, "kernel")
+        and kernel.can_accumulate(
+            {similarity.factor_dtype or dtype, dtype},
+            (inner, config.filters),
+            config.window_size,
+            windows.normalization,
+        )
+    )
+
+
+def _is_exact(config, dtype):
+    if config.exact_propagation is None:
+        return dtype not in LOW_PRECISION
+    return config.exact_propagation
 
 
 def _backend(config, is_dense, training):
@@ -68,16 +94,16 @@ class _Windows:
     def normalization(self) -> str:
         return similarity_of(self.config).normalization
 
+    @property
+    def options(self) -> dict:
+        return {
+            "window_size": self.config.window_size,
+            "border": self.config.window_border,
+            "normalization": self.normalization,
+        }
+
     def __call__(self, queries, keys, values):
-        return attend(
-            queries,
-            keys,
-            values,
-            window_size=self.config.window_size,
-            border=self.config.window_border,
-            normalization=self.normalization,
-            backend=self.backend,
-        )
+        return attend(queries, keys, values, **self.options, backend=self.backend)
 
 
 class NoPropagation:
@@ -130,14 +156,14 @@ class ListedFactors:
     """Carries the queries and keys of the states so far, for an unrolled network.
 
     A sum of products is the product of the concatenated factors: 2 T L numbers for a pixel instead
-    of q^2. Where the products are rounded anyway, few channels that nearly give the same ones are
-    kept instead (`compression.py`).
+    of q^2. Unless the sum must be exact, few channels that nearly give the same one are kept
+    instead (`compression.py`).
     """
 
-    def __init__(self, windows: _Windows, inner_size: int, is_rounded: bool):
+    def __init__(self, windows: _Windows, inner_size: int, is_exact: bool):
         self._windows = windows
         self._inner_size = inner_size
-        self._is_rounded = is_rounded
+        self._is_exact = is_exact
 
     def start(self, features):
         return ()
@@ -146,9 +172,31 @@ class ListedFactors:
         past_queries, past_keys = correlation or ((), ())
         queries, keys = (*past_queries, queries), (*past_keys, keys)
         attended = self._windows(queries, keys, values)
-        if self._is_rounded:
+        if not self._is_exact:
             queries, keys = bounded(queries, keys, self._inner_size)
         return attended, (queries, keys)
+
+
+class KernelLogits:
+    """Carries the sum for the windows, q^2 numbers a pixel, as the kernel keeps it. Exact.
+
+    A state then computes its own products only. The queries and keys are carried for the gradient:
+    a graph without one does not keep them. For an unrolled network.
+    """
+
+    def __init__(self, windows: _Windows):
+        self._windows = windows
+
+    def start(self, features):
+        return ()
+
+    def attend(self, correlation, state, queries, keys, values):
+        past_queries, past_keys, logits = correlation or ((), (), None)
+        queries, keys = (*past_queries, queries), (*past_keys, keys)
+        attended, logits = kernel.accumulating_attention(
+            queries, keys, values, logits, **self._windows.options
+        )
+        return attended, (queries, keys, logits)
 
 
 class StackedFactors:

@@ -80,7 +80,8 @@ def _for_chroma(name: str, level: float) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _packaged(name: str, precision: str, config: NLRNConfig) -> Model:
+def _packaged(weights: str, precision: str, config: NLRNConfig) -> Model:
     """Packaged weights with the choices of `config` that are not those of its weights."""
-    options = {"window_border": config.window_border, "attention": config.attention}
-    return load_model(name, precision=precision, **options)
+    names = ("window_border", "attention", "exact_propagation")
+    options = {name: getattr(config, name) for name in names}
+    return load_model(weights, precision=precision, **options)

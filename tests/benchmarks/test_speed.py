@@ -29,9 +29,12 @@ def rows_of(tmp_path, script, *arguments):
 def test_attention(tmp_path):
     sizes = ("--size=40", "--window_size=9", "--matrix=64", "--repeats=1")
     rows = rows_of(tmp_path, "attention", "--states=1,3", *sizes)
-    ways = [("float32", "operations"), ("bfloat16", "operations"), ("bfloat16", "kernel")]
-    if not kernel.is_supported():
-        ways.pop()
+    ways = [
+        (precision, by)
+        for precision in ("float32", "bfloat16")
+        for by in ("operations", kernel.variant_for(precision, (64, 128)))
+        if by
+    ]
     cases = [(row["precision"], row["by"], row["states"]) for row in rows]
     assert cases == [(*way, states) for way in ways for states in (1, 3)]
     for row in rows:  # 2 N q^2 (L + C)

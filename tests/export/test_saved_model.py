@@ -73,7 +73,7 @@ def test_the_kernel_of_this_machine_is_no_part_of_the_graph(monkeypatch, tmp_pat
     """A graph that calls it back could run in this process only."""
     sizes = {"filters": 32, "embedding_size": 32, "num_states": 1, "window_size": 5}
     save_model(nlrn_tf.NLRN(nlrn_tf.NLRNConfig(**sizes)), tmp_path / "wide.keras")
-    monkeypatch.setattr(kernel, "is_supported", lambda: True)
+    monkeypatch.setattr(kernel, "variants", lambda: ["amx"])
     used = []
     monkeypatch.setattr(kernel, "attention", lambda *_, **__: used.append(1))
     folder = export_saved_model(tmp_path / "wide.keras", tmp_path, precision="bfloat16")

@@ -1,5 +1,7 @@
 """The compressed correlation against the best one there is, and where there is nothing to keep."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -95,7 +97,7 @@ def test_gradients_are_those_of_the_projection(rng):
         np.testing.assert_allclose(projected, exact, rtol=1e-3)
 
 
-def test_a_network_in_low_precision_needs_the_channels_of_four_states(rng, monkeypatch):
+def test_a_network_that_need_not_be_exact_needs_the_channels_of_four_states(rng, monkeypatch):
     config = nlrn_tf.NLRNConfig(
         filters=8, embedding_size=4, num_states=6, window_size=5, unroll=True
     )
@@ -108,11 +110,18 @@ def test_a_network_in_low_precision_needs_the_channels_of_four_states(rng, monke
         return attend(queries, keys, values, **options)
 
     monkeypatch.setattr(propagation, "attend", counting)
-    for precision, training, expected in (
-        ("float32", False, [4, 8, 12, 16, 20, 24]),
-        ("mixed_bfloat16", True, [4, 8, 12, 16, 20, 24]),
-        ("mixed_bfloat16", False, [4, 8, 12, 16, 12, 16]),
+    monkeypatch.setenv("NLRN_KERNEL", "off")  # which needs no compression where it keeps the logits
+    exact, compressed = [4, 8, 12, 16, 20, 24], [4, 8, 12, 16, 12, 16]
+    for precision, training, exact_propagation, expected in (
+        ("float32", False, None, exact),
+        ("float32", False, True, exact),
+        ("float32", False, False, compressed),
+        ("float32", True, False, exact),
+        ("mixed_bfloat16", True, None, exact),
+        ("mixed_bfloat16", False, None, compressed),
+        ("mixed_bfloat16", False, True, exact),
     ):
         channels.clear()
+        config = dataclasses.replace(config, exact_propagation=exact_propagation)
         nlrn_tf.NLRN(config, dtype=precision)(images, training=training)
         assert channels == expected

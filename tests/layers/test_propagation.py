@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import nlrn_tf
 from nlrn_tf.layers import propagation as forms
-from nlrn_tf.layers.attention import reference
+from nlrn_tf.layers.attention import kernel, reference
 from nlrn_tf.layers.propagation import propagation
 
 CONFIG = nlrn_tf.NLRNConfig(filters=6, embedding_size=3, num_states=4, window_size=7)
@@ -32,6 +32,30 @@ def test_the_form_follows_from_the_shape_and_the_network(shape, unroll, training
     alone = dataclasses.replace(config, correlation_propagation=False)
     form = propagation(alone, shape, dtype="float32", training=training)
     assert type(form) is forms.NoPropagation
+
+
+@pytest.mark.parametrize(
+    ("variants", "changes", "expected"),
+    [
+        (["avx2"], {}, forms.KernelLogits),
+        (["avx2"], {"attention": "kernel"}, forms.KernelLogits),
+        (["avx2"], {"window_size": 9}, forms.ListedFactors),  # 81 logits, 2 x 4 x 2 x 4 factors
+        (["avx2"], {"attention": "blocks"}, forms.ListedFactors),
+        (["avx2"], {"similarity": "embedded_dot_product"}, forms.ListedFactors),
+        (["avx2"], {"unroll": False}, forms.StackedFactors),
+        (["amx"], {}, forms.ListedFactors),
+        ([], {}, forms.ListedFactors),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_kernel_keeps_the_logits_where_it_can(monkeypatch, variants, changes, expected, dtype):
+    monkeypatch.setattr(kernel, "variants", lambda: variants)
+    config = dataclasses.replace(CONFIG, embedding_size=4, unroll=True, **changes)
+    form = propagation(config, (None, None, None, 6), dtype=dtype, training=False)
+    assert type(form) is expected
+    form = propagation(config, (None, None, None, 6), dtype=dtype, training=True)
+    assert type(form) is not forms.KernelLogits
 
 
 @pytest.mark.parametrize("size", [(7, 5), (8, 5)], ids=["dense", "windowed"])

@@ -1,9 +1,11 @@
-"""Windowed attention in bfloat16 on Intel processors with AMX.
+"""Windowed attention by compiled code, on the processor.
 
-`B` batch, `H, W` pixels. The kernel is written in C (the folder `csrc/amx`) and compiled when the
-package is installed. TensorFlow's operations write the logits to memory, several times; the kernel
-keeps them in the cache, sums in float32 and is more than twice as fast (`benchmarks/README.md`).
-Its gradient is that of the blocks. It runs in this process and is no part of a saved graph.
+`B` batch, `H, W` pixels. The kernels are written in C (the folder `csrc`) and compiled when the
+package is installed: one in float32, for the instructions that every processor of an architecture
+has and for AVX2 and AVX-512, and one in bfloat16 for Intel processors with AMX. TensorFlow's
+operations write the logits to memory, several times; the kernels keep them in the cache
+(`benchmarks/README.md`). Their gradient is that of the blocks. They run in this process and are no
+part of a saved graph.
 """
 
 import functools
@@ -14,139 +16,260 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 
-from nlrn_tf import backend
+from nlrn_tf import backend, machine
+from nlrn_tf.errors import NLRNError
 from nlrn_tf.layers.attention import blocks
 from nlrn_tf.layers.attention.operations import listed
 
 try:
-    from nlrn_tf.layers.attention import _amx
+    from nlrn_tf.layers.attention import _kernels
 except ImportError:  # there was no C compiler
-    _amx = None
+    _kernels = None
 
-# The numbers of channels that the kernel takes are multiples of this.
-CHANNELS_AT_ONCE = 32
+# The environment variable that forces one of VARIANTS, or none of them with OFF.
+VARIABLE = "NLRN_KERNEL"
+VARIANTS = ("amx", "avx512", "avx2", "baseline")  # the fastest first
+OFF = "off"
 
-# Limits of the kernel: MAX_WINDOW and MAX_PARTS in problem.h.
+# The AMX kernel takes bfloat16 in multiples of this many channels.
+AMX_CHANNELS = 32
+
+# Limits of the kernels: MAX_WINDOW and MAX_PARTS in problem.h.
 LARGEST_WINDOW = 480
 MOST_PARTS = 64
 
 # Rows of queries in a piece of the work. The keys are packed again for each piece, so that more
-# rows save packing and take more memory.
-BAND_ROWS = 64
+# rows save packing. Those of AMX stand in memory at once; the others need few at a time, so that
+# they may have pieces enough for the threads to end together.
+BAND_ROWS = {"amx": 64}
+OTHER_BAND_ROWS = 32
+
+
+def variants() -> list[str]:
+    """The kernels that may be used here, the fastest first; empty where there are none.
+
+    Raises:
+      NLRNError: `$NLRN_KERNEL` names a kernel that does not exist or cannot run here.
+    """
+    forced = os.environ.get(VARIABLE) or None
+    if forced not in (None, OFF, *VARIANTS):
+        raise NLRNError(f"{VARIABLE}={forced}: must be one of {', '.join((*VARIANTS, OFF))}")
+    usable = _usable()
+    if forced is None or forced == OFF:
+        return [] if forced == OFF else list(usable)
+    if forced not in usable:
+        able = ", ".join((*usable, OFF))
+        raise NLRNError(f"{VARIABLE}={forced}: cannot run here; what can is {able}")
+    return [forced]
+
+
+def variant_for(dtype: str, channels=()) -> str | None:
+    """The kernel for tensors of a dtype with these numbers of channels; None where none takes them.
+
+    Raises:
+      NLRNError: `$NLRN_KERNEL` names a kernel that does not exist or cannot run here.
+    """
+    for variant in variants():
+        if variant != "amx":
+            return variant if dtype in ("float32", "bfloat16") else None
+        if dtype == "bfloat16" and not any(count % AMX_CHANNELS for count in channels):
+            return variant
+    return None
 
 
 @functools.cache
-def is_supported() -> bool:
-    """Whether the kernel was compiled, and this machine has what it needs and no GPU."""
-    if _amx is None or not backend.takes_numpy_functions() or not _amx.is_supported():
-        return False
-    return not backend.tensorflow_gpus()
+def _usable() -> tuple[str, ...]:
+    """The kernels that were compiled and that this processor can run, where there is no GPU."""
+    if _kernels is None or not backend.takes_numpy_functions() or backend.tensorflow_gpus():
+        return ()
+    return tuple(_kernels.names())
 
 
 def obstacle(queries, keys, values, *, window_size, border, normalization):
-    """Why the kernel cannot do this here, or None."""
+    """Why no kernel can do this here, or None."""
     tensors = [*listed(queries), *listed(keys), values]
-    if not is_supported():
-        return "it needs TensorFlow, a processor with AMX, no GPU, and to have been compiled"
+    dtypes = {keras.backend.standardize_dtype(x.dtype) for x in tensors}
+    if len(listed(queries)) > MOST_PARTS:
+        return f"it takes queries and keys in at most {MOST_PARTS} parts"
+    channels = [x.shape[-1] for x in tensors]
+    return _obstacle(dtypes, channels, window_size, normalization)
+
+
+def _obstacle(dtypes, channels, window_size, normalization):
+    if not variants():
+        return f"it needs TensorFlow, no GPU, no {VARIABLE}={OFF}, and to have been compiled"
     if normalization != "softmax":
         return f"it normalises by softmax, not by {normalization}"
     if window_size > LARGEST_WINDOW:
         return f"its windows are at most {LARGEST_WINDOW} pixels wide"
-    if len(listed(queries)) > MOST_PARTS:
-        return f"it takes queries and keys in at most {MOST_PARTS} parts"
-    if any(keras.backend.standardize_dtype(x.dtype) != "bfloat16" for x in tensors):
-        return "it computes in bfloat16 only"
-    if any(x.shape[-1] % CHANNELS_AT_ONCE for x in tensors):
-        return f"it takes multiples of {CHANNELS_AT_ONCE} channels"
+    if len(dtypes) > 1 or variant_for(next(iter(dtypes)), channels) is None:
+        return (
+            f"{', '.join(variants())} cannot take {', '.join(sorted(dtypes))}: amx takes bfloat16 "
+            f"in multiples of {AMX_CHANNELS} channels, the others float32 and bfloat16"
+        )
     return None
+
+
+def can_accumulate(dtypes: set[str], channels, window_size: int, normalization: str) -> bool:
+    """Whether `accumulating_attention` can be used here; that of AMX keeps no logits.
+
+    Args:
+      dtypes: of queries, keys and values.
+      channels: of queries and keys, and of values.
+      window_size: q.
+      normalization: "softmax" or "mean".
+    """
+    if _obstacle(dtypes, channels, window_size, normalization):
+        return False
+    return variant_for(next(iter(dtypes)), channels) != "amx"
 
 
 def attention(queries, keys, values, *, window_size, border, normalization):
     """Softmax attention as `attend` defines it; the logits and sums are float32.
 
     Args:
-      queries, keys: `[B, H, W, .]` or lists of such tensors, bfloat16.
-      values: `[B, H, W, M]`, bfloat16.
+      queries, keys: `[B, H, W, .]` or lists of such tensors, float32 or bfloat16.
+      values: `[B, H, W, M]`, of the same dtype.
       window_size: q, at most LARGEST_WINDOW.
       border: "clamp" or "circular".
       normalization: "softmax".
 
     Returns:
-      `[B, H, W, M]`, bfloat16. Differentiable; the gradient takes the time of the blocks.
+      `[B, H, W, M]`, dtype of `values`. Differentiable; the gradient takes the time of the blocks.
+
+    Raises:
+      NLRNError: `$NLRN_KERNEL` names a kernel that does not exist or cannot run here.
     """
+    options = {"window_size": window_size, "border": border, "normalization": normalization}
+    return _attention(listed(queries), listed(keys), values, options)
+
+
+def accumulating_attention(queries, keys, values, logits=None, **options):
+    """`attention` by queries and keys in a list, one of each state, with the logits at hand.
+
+    Computes the logits of the last state and adds them to those of the states before, instead of
+    all again: in float32, q^2 numbers a pixel.
+
+    Args:
+      queries, keys: lists of `[B, H, W, .]`, those of all states so far.
+      values: `[B, H, W, M]`.
+      logits: what the call for the state before returned, to be used once: it is overwritten. None
+        for the first.
+      **options: as for `attention`.
+
+    Returns:
+      `[B, H, W, M]`, and the logits for the next state.
+    """
+    return _attention(queries, keys, values, options, logits, keeps_logits=True)
+
+
+def _attention(queries, keys, values, options, logits=None, keeps_logits=False):
     import tensorflow as tf
 
-    queries, keys = listed(queries), listed(keys)
     count = len(queries)
+    channels = [x.shape[-1] for x in (*queries, *keys, values)]
+    dtype = tf.as_dtype(values.dtype)
+    variant = variant_for(dtype.name, channels)
+    is_circular = options["border"] == "circular"
+    task = functools.partial(_attend_batch, variant, options["window_size"], is_circular)
+    past = [] if logits is None else [logits]
+    # What the kernel needs of the queries and keys: with the logits at hand those of a state.
+    needed = slice(-1, None) if keeps_logits else slice(None)
 
     def in_blocks(tensors):
         return blocks.attention(
             tensors[:count],
             tensors[count:-1],
             tensors[-1],
-            window_size=window_size,
-            border=border,
-            normalization=normalization,
+            **options,
         )
 
     @tf.custom_gradient
     def by_kernel(*tensors):
-        attended = tf.numpy_function(
-            functools.partial(_attend_batch, count, window_size, border == "circular"),
-            tensors,
-            tf.bfloat16,
-            stateful=False,
-        )
+        queries, keys, values = tensors[:count], tensors[count:-1], tensors[-1]
+        arrays = (*queries[needed], *keys[needed], values, *past)
+        if keeps_logits:
+            used = functools.partial(_accumulate_batch, task)
+            attended, logits = tf.numpy_function(used, arrays, (dtype, tf.float32))
+        else:
+            attended = tf.numpy_function(task, arrays, dtype, stateful=False)
+            logits = tf.zeros(())
+        logits = tf.stop_gradient(logits)
 
-        def gradient(upstream):
+        def gradient(upstream, _):
             with tf.GradientTape() as tape:
                 tape.watch(tensors)
                 attended = in_blocks(tensors)
             return tape.gradient(attended, tensors, upstream, unconnected_gradients="zero")
 
-        return tf.ensure_shape(attended, values.shape), gradient
+        return (tf.ensure_shape(attended, values.shape), logits), gradient
 
-    return by_kernel(*queries, *keys, values)
+    attended, logits = by_kernel(*queries, *keys, values)
+    return (attended, logits) if keeps_logits else attended
 
 
-def _attend_batch(count, window_size, is_circular, *arrays):
-    """Of NumPy arrays: `count` of queries, as many of keys, and the values, as in `attention`."""
+def _accumulate_batch(attend_batch, queries, keys, values, logits=None):
+    """`_attend_batch` with logits, float32 `[B, .]`, which it makes where there are none."""
+    has_past = logits is not None
+    if not has_past:
+        batch, height, width, _ = values.shape
+        window_size = attend_batch.args[1]
+        size = _kernels.num_logits(height, width, window_size)
+        logits = _aligned((batch, size), np.float32)
+    elif not logits.flags.writeable:
+        logits = logits.copy()
+    return attend_batch(queries, keys, values, logits=logits, has_past=has_past), logits
+
+
+def _attend_batch(variant, window_size, is_circular, *arrays, logits=None, has_past=False):
+    """Of NumPy arrays: those of queries, as many of keys, and the values, as in `attention`."""
     arrays = [np.ascontiguousarray(array) for array in arrays]
-    attended = _aligned(arrays[-1])
-    for image in range(len(attended)):
+    attended = _aligned(arrays[-1].shape, arrays[-1].dtype)
+    if attended.dtype != np.float32:
         # The buffer protocol does not know bfloat16.
-        views = [array[image].view(np.uint16) for array in arrays]
+        arrays = [array.view(np.uint16) for array in arrays]
+    count = len(arrays) // 2
+    for image in range(len(attended)):
+        parts = [array[image] for array in arrays]
         _attend_image(
-            tuple(views[:count]),
-            tuple(views[count:-1]),
-            views[-1],
-            attended[image].view(np.uint16),
+            variant,
+            tuple(parts[:count]),
+            tuple(parts[count:-1]),
+            parts[-1],
+            attended[image].view(parts[-1].dtype),
             window_size,
             is_circular,
+            None if logits is None else logits[image],
+            has_past,
         )
     return attended
 
 
-def _aligned(array):
-    """An array like the given one, of bfloat16, that TensorFlow takes over without a copy."""
+def _aligned(shape, dtype):
+    """An empty array that TensorFlow takes over without a copy."""
     alignment = 64  # bytes
-    memory = np.empty(array.nbytes + alignment, np.uint8)
+    num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(num_bytes + alignment, np.uint8)
     start = -memory.ctypes.data % alignment
-    memory = memory[start : start + array.nbytes].view(array.dtype)
-    return memory.reshape(array.shape)  # [B, H, W, M]
+    return memory[start : start + num_bytes].view(dtype).reshape(shape)
 
 
-def _attend_image(queries, keys, values, attended, window_size, is_circular):
-    arrays, settings = (queries, keys, values, attended), (window_size, is_circular)
+def _attend_image(
+    variant, queries, keys, values, attended, window_size, is_circular, logits=None, has_past=False
+):
+    """Of one image: float32 `[H, W, .]`, or uint16 with the bits of bfloat16."""
     height, width, _ = values.shape
+    arrays = (queries, keys, values, attended, logits, has_past)
+    settings = (values.dtype == np.uint16, height, width, window_size, is_circular)
     threads = _threads()
-    num_bands = math.ceil(height / BAND_ROWS / threads) * threads
+    rows = BAND_ROWS.get(variant, OTHER_BAND_ROWS)
+    num_bands = math.ceil(height / rows / threads) * threads
     bounds = [height * band // num_bands for band in range(num_bands + 1)]
 
     def attend_rows(band):
         first, last = bounds[band : band + 2]
         if first < last:
-            _amx.attend_rows(*arrays, height, width, *settings, first, last)
+            _kernels.attend_rows(variant, *arrays, *settings, first, last)
 
     list(_pool(threads).map(attend_rows, range(num_bands)))
 
@@ -154,7 +277,7 @@ def _attend_image(queries, keys, values, attended, window_size, is_circular):
 def _threads() -> int:
     import tensorflow as tf
 
-    return tf.config.threading.get_intra_op_parallelism_threads() or len(os.sched_getaffinity(0))
+    return tf.config.threading.get_intra_op_parallelism_threads() or machine.num_cores()
 
 
 @functools.cache

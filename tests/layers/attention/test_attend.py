@@ -96,7 +96,7 @@ OPTIONS = {"window_size": 9, "border": "clamp", "normalization": "softmax"}
     ids=str,
 )
 def test_compatible_backends_in_order_of_preference(monkeypatch, changes, expected):
-    monkeypatch.setattr(kernel, "is_supported", lambda: True)
+    monkeypatch.setattr(kernel, "variants", lambda: ["amx"])
     case = {"size": (20, 9), "dtype": "bfloat16", "inner": 64, "channels": 32, **changes}
     options = {name: changes.get(name, value) for name, value in OPTIONS.items()}
     found = []
@@ -123,17 +123,17 @@ def test_the_definition_is_never_chosen(rng, monkeypatch, size):
 @pytest.mark.parametrize(
     ("backend", "supported", "changes", "reason"),
     [
-        ("kernel", False, {}, "processor with AMX"),
-        ("kernel", True, {"normalization": "mean"}, "softmax"),
-        ("kernel", True, {}, "bfloat16"),
-        ("dense", False, {}, "12 x 11 pixels does not fit into a window of 9"),
-        ("fast", False, {}, "must be one of kernel, dense, blocks, reference"),
+        ("kernel", [], {}, "to have been compiled"),
+        ("kernel", ["amx"], {"normalization": "mean"}, "softmax"),
+        ("kernel", ["amx"], {}, "amx cannot take float32"),
+        ("dense", [], {}, "12 x 11 pixels does not fit into a window of 9"),
+        ("fast", [], {}, "must be one of kernel, dense, blocks, reference"),
     ],
 )
 def test_an_impossible_backend_is_refused_with_the_reason(
     rng, monkeypatch, backend, supported, changes, reason
 ):
-    monkeypatch.setattr(kernel, "is_supported", lambda: supported)
+    monkeypatch.setattr(kernel, "variants", lambda: supported)
     tensors = [_features(rng, (1, 12, 11), 32, "float32") for _ in range(3)]
     with pytest.raises(NLRNError, match=reason):
         attend(*tensors, **{**OPTIONS, **changes}, backend=backend)
@@ -160,7 +160,7 @@ def by_kernel(monkeypatch):
         calls.append(1)
         return blocks.attention(*tensors, **options)
 
-    monkeypatch.setattr(kernel, "is_supported", lambda: True)
+    monkeypatch.setattr(kernel, "variants", lambda: ["amx"])
     monkeypatch.setattr(kernel, "attention", attention)
     return calls
 
