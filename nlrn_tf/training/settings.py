@@ -36,8 +36,10 @@ class Phase:
 GROWING = ("filters", "embedding_size", "num_states")
 
 # Fields of the network that follow from others of `TrainingConfig`, or are of no use in training.
-_DERIVED = (*GROWING, "task", "noise_sigma", "trained_sigma", "scales", "attention")
-_DERIVED += ("exact_propagation",)
+_DERIVED = (
+    *(*GROWING, "task", "noise_sigma", "trained_sigma", "scales"),
+    *("attention", "exact_propagation"),
+)
 
 NETWORK_FIELDS = tuple(
     field.name for field in dataclasses.fields(NLRNConfig) if field.name not in _DERIVED
