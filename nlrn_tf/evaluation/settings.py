@@ -9,13 +9,13 @@ from nlrn_tf import precision
 from nlrn_tf.config import BORDERS
 from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.restoration.settings import COLOURS, PROTOCOLS
 from nlrn_tf.settings import documented, require, require_choices, setting
 from nlrn_tf.tasks.registry import all_tasks, chosen_by, owner_of, task_named, task_names
 from nlrn_tf.tasks.task import Task
 from nlrn_tf.weights.level_choice import of_family
 
 NETWORK = "nlrn"  # the method that is a network
-PROTOCOLS = ("full", "patches")
 ALL = "all"  # stands for the levels or the factors of the paper
 
 # The fields that `EvaluationSettings.command` names where they differ from the default.
@@ -87,7 +87,7 @@ class EvaluationSettings:
     colour: str = setting(
         "opponent",
         "How a denoiser restores colour: along opponent axes, or the channels one by one.",
-        choices=("opponent", "channels"),
+        choices=COLOURS,
     )
     window_border: str | None = setting(
         None,

@@ -20,6 +20,7 @@ from nlrn_tf.restoration import colour
 from nlrn_tf.restoration.checks import checked_image
 from nlrn_tf.restoration.inference import Model
 from nlrn_tf.restoration.planes import predict, predict_patches, self_ensemble
+from nlrn_tf.restoration.settings import COLOURS
 from nlrn_tf.settings import require
 from nlrn_tf.tasks.registry import task_of
 from nlrn_tf.weights.level_choice import checked_level, scaled_to
@@ -27,8 +28,6 @@ from nlrn_tf.weights.level_choice import checked_level, scaled_to
 # Called now and then with the fraction of the work done since the last call.
 OnProgress = Callable[[float], None]
 
-PROTOCOLS = ("full", "patches")
-COLOURS = ("opponent", "channels")
 PEAK_16_BITS = 65535
 
 # Noise of less than this, in grey levels, is left alone: rounding to 8 bits adds as much.

@@ -11,6 +11,10 @@ from nlrn_tf.weights.level_choice import checked_level
 
 AUTO = "auto"
 
+# How a denoiser restores colour, and whether an image is restored whole or by its patches.
+COLOURS = ("opponent", "channels")
+PROTOCOLS = ("full", "patches")
+
 
 @documented
 @dataclasses.dataclass(frozen=True)
