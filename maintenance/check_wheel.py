@@ -1,4 +1,4 @@
-"""Checks an installed wheel: the kernels are compiled in, and attend. Run outside the source tree."""
+"""Checks an installed wheel: the kernels are in it, and attend. Run outside the source tree."""
 
 import platform
 import sys
