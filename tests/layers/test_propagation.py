@@ -51,7 +51,7 @@ def test_the_form_follows_from_the_shape_and_the_network(shape, unroll, training
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_kernel_keeps_the_logits_where_it_can(monkeypatch, variants, changes, expected, dtype):
     monkeypatch.setattr(kernel, "variants", lambda: variants)
-    config = dataclasses.replace(CONFIG, embedding_size=4, unroll=True, **changes)
+    config = dataclasses.replace(CONFIG, **{"embedding_size": 4, "unroll": True, **changes})
     form = propagation(config, (None, None, None, 6), dtype=dtype, training=False)
     assert type(form) is expected
     form = propagation(config, (None, None, None, 6), dtype=dtype, training=True)
