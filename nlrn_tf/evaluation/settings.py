@@ -110,9 +110,10 @@ class EvaluationSettings:
         task = self.of_task
         if task.setting is not None:
             self._fill(task.setting, task.default_setting)
-            lowest = 2 if task.setting_type is int else 0
-            fits = lowest <= self.setting < math.inf and self.setting > 0
-            allowed = "a whole number of at least 2" if lowest else "above 0 (grey levels)"
+            lowest, highest = task.setting_range
+            value = self.setting or 0
+            allowed = f"at least {lowest:g}" if lowest else f"above 0 and at most {highest:g}"
+            fits = lowest <= value <= highest and 0 < value < math.inf
             require(self, task.setting, fits, allowed)
         weights = None
         if self.method == NETWORK:

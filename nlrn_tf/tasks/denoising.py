@@ -10,6 +10,8 @@ from nlrn_tf.imaging.files import read_image
 from nlrn_tf.imaging.samples import unit_range
 from nlrn_tf.tasks.task import Task
 
+MAX_SIGMA = 150.0  # that a network is scaled to, in grey levels
+
 
 class Denoising(Task):
     """Noise of standard deviation `noise_sigma`, in grey levels of 0..255."""
@@ -19,6 +21,7 @@ class Denoising(Task):
     channel = "grey"
     setting = "noise_sigma"
     setting_title = "sigma"
+    setting_range = (0.0, MAX_SIGMA)
     default_setting = 25.0
     published_settings = (15.0, 25.0, 50.0)  # of Table 4
     input_name = "noisy"

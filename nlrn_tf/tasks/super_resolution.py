@@ -25,6 +25,7 @@ class SuperResolution(Task):
     setting = "scale"
     setting_type = int
     setting_title = "scale"
+    setting_range = (2, math.inf)
     default_setting = 2
     published_settings = (2, 3, 4)  # of Table 6
     options = ("quantize_lr",)

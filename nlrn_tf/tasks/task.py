@@ -9,6 +9,7 @@ evaluation by name, such as `noise_sigma=25.0`.
 """
 
 import abc
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -29,6 +30,7 @@ class Task(abc.ABC):
       setting: name of the setting; None when there is none.
       setting_type: its type.
       setting_title: heading of its column.
+      setting_range: its lowest and highest value in an evaluation; 0 itself is not allowed.
       default_setting, published_settings: its value when none is given, and those of the paper.
       options: names of the options.
       input_name: what the degraded image is called beside the restored one.
@@ -43,6 +45,7 @@ class Task(abc.ABC):
     setting: ClassVar[str | None] = None
     setting_type: ClassVar[type] = float
     setting_title: ClassVar[str] = ""
+    setting_range: ClassVar[tuple[float, float]] = (0.0, math.inf)
     default_setting: ClassVar[float | None] = None
     published_settings: ClassVar[tuple[float, ...]] = ()
     options: ClassVar[tuple[str, ...]] = ()

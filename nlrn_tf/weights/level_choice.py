@@ -13,9 +13,10 @@ from collections.abc import Collection
 import numpy as np
 
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.tasks.denoising import MAX_SIGMA
 from nlrn_tf.weights.manifest import WEIGHTS_DIR, manifest
 
-MAX_LEVEL = 150.0
+MAX_LEVEL = MAX_SIGMA
 MAX_SCALE = 3.0  # of the image, in `scaled_to`
 FULL, LITE = "denoise", "denoise_lite"  # the families of packaged denoisers
 
