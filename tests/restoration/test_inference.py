@@ -56,7 +56,9 @@ def test_one_size_attends_densely_with_the_same_result(monkeypatch):
         return attention(*arguments, **options)
 
     monkeypatch.setattr(blocks, "attention", windowed)
-    config = nlrn_tf.NLRNConfig(filters=4, embedding_size=2, num_states=2, window_size=9)
+    config = nlrn_tf.NLRNConfig(
+        filters=4, embedding_size=2, num_states=2, window_size=9, attention="blocks"
+    )
     model, batch = nlrn_tf.NLRN(config), images(3, 8, 9, 1)
     dense = apply_model(model, batch, one_size=True)
     assert not in_windows

@@ -30,6 +30,22 @@ def test_weights_are_saved_in_float32_whatever_they_were_trained_in(saved):
     assert nlrn_tf.load_model(saved).dtype_policy.name == "float32"
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, None),
+        ({"precision": "float32"}, None),
+        ({"precision": "auto"}, False),
+        ({"precision": "auto", "exact_propagation": True}, True),
+    ],
+)
+def test_the_propagation_follows_from_what_is_asked_for(saved, tmp_path, options, expected):
+    model = nlrn_tf.load_model(saved, **options)
+    assert model.config.exact_propagation is expected
+    loading.save_model(model, tmp_path / "again.keras")
+    assert nlrn_tf.load_model(tmp_path / "again.keras").config.exact_propagation is None
+
+
 def test_the_backend_of_attention_is_no_matter_of_the_weights(saved, tmp_path):
     """It is written to no file, and files from before it was a setting load."""
     model = nlrn_tf.load_model(saved, attention="blocks")
