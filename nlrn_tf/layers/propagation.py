@@ -52,6 +52,18 @@ def propagation(config: NLRNConfig, shape, *, dtype: str, training: bool):
     return StackedFactors(windows, dtype)
 
 
+def logits_kept(config: NLRNConfig, dtype: str) -> int:
+    """How many logits a pixel the windowed attention keeps in inference; 0 where it keeps none.
+
+    Args:
+      config: the architecture.
+      dtype: of the products of the network.
+    """
+    windows = _Windows(config, _backend(config, is_dense=False, training=False))
+    propagates = config.correlation_propagation and config.unroll and config.non_local_every
+    return config.window_size**2 if propagates and _keeps_logits(windows, dtype) else 0
+
+
 def _keeps_logits(windows, dtype):
     config, similarity = windows.config, similarity_of(windows.config)
     inner = similarity.inner_size(config)

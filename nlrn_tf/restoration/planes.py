@@ -4,11 +4,14 @@
 the same shape, such as `NLRN`.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.layers.propagation import logits_kept
+from nlrn_tf.model import NLRN
 from nlrn_tf.restoration.inference import Model, apply_model
 from nlrn_tf.restoration.tiling import positions, tile_shape, tile_weights
 
@@ -19,13 +22,20 @@ PlaneFunction = Callable[[np.ndarray], np.ndarray]
 # gives 0.43, 48 gives 0.22, 80 gives 0.08; 64 costs 20 % more work at 1024 x 1024.
 OVERLAP = 64
 
+_STEP = 64  # of the default size of tiles, in pixels
+
 
 def default_tile_size(model: Model) -> int:
     """Side of a square piece that the network of the paper restores within 3 GiB.
 
-    It takes about 5.5 KB a pixel in bfloat16 and twice as much in float32.
+    It takes about 5.5 KB a pixel in bfloat16 and twice as much in float32; where the kernel of the
+    attention keeps the logits of a window, these and 6 KB.
     """
-    return 512 if getattr(model, "compute_dtype", "float32") == "float32" else 704
+    dtype = getattr(model, "compute_dtype", "float32")
+    logits = logits_kept(model.config, dtype) if isinstance(model, NLRN) else 0
+    if logits:
+        return math.isqrt(3 * 2**30 // (4 * logits + 6 * 2**10)) // _STEP * _STEP
+    return 512 if dtype == "float32" else 704
 
 
 def predict(

@@ -60,8 +60,8 @@ class RestorationSettings:
     tile_size: int | None = setting(
         None,
         "Restore larger images than this (squared, in pixels) in tiles. Memory is about 5.5 KB a "
-        "pixel of a tile in bfloat16, twice as much in float32. Default: 704 in bfloat16, 512 in "
-        "float32, which take 3 GiB.",
+        "pixel of a tile in bfloat16, twice as much in float32. Default: what "
+        "takes 3 GiB, 448 to 704.",
     )
     precision: str = setting(precision.AUTO, precision.HELP, choices=precision.CHOICES)
 
