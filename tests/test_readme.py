@@ -16,6 +16,7 @@ import pytest
 
 from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.imaging.files import write_image
+from nlrn_tf.weights.level_choice import FULL, LITE
 from nlrn_tf.weights.manifest import packaged_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,6 +84,7 @@ def folder(tmp_path_factory):
     sets = {benchmark.folder for benchmark in BENCHMARKS.values()} - {"Set14"}
     for name in sets:
         make(f"data/{name}/image.png")
+    make("data/BSDS500/val/101085.png")  # of CBSD68
     recipes = "".join(path.read_text() for path in (ROOT / "flags").iterdir())
     for name in {"T91/t1", *re.findall(r"BSDS500/\w+/\d+", recipes)}:
         make(f"data/{name}.jpg")
@@ -131,7 +133,7 @@ def test_every_script_is_shown():
 def test_named_weights_are_packaged():
     named = re.findall(r'--weights=(\w+)\b(?!\.)|load_model\("(\w+)"', TEXT)
     assert named
-    assert {name for pair in named for name in pair if name} <= set(packaged_names())
+    assert {name for pair in named for name in pair if name} <= {*packaged_names(), FULL, LITE}
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))

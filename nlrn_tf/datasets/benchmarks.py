@@ -147,6 +147,8 @@ def benchmark_images(
         raise NLRNError(f"{error}; this is where {name} is expected: {remedy}") from error
     if benchmark.names:
         paths = [path for path in paths if path.stem in benchmark.names]
+        if not paths:
+            raise NLRNError(f"{folder}: holds no image of {name}; {remedy}")
     if max_images is not None:
         return paths[:max_images]
     if len(paths) != benchmark.count:

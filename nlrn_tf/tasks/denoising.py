@@ -74,11 +74,6 @@ class Denoising(Task):
         if not (math.isfinite(sigma) and sigma >= 0):
             raise NLRNError(f"noise_sigma={sigma} is not allowed: give at least 0 (grey levels)")
 
-    def check_weights(self, config, weights, *, noise_sigma):
-        if config.noise_sigma is not None:
-            return None
-        return f"weights '{weights}' do not tell for which noise they were trained"
-
     def restoring(self, config, *, noise_sigma):
         return {} if config.noise_sigma is None else {"noise_sigma": noise_sigma}
 

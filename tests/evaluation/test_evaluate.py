@@ -16,6 +16,8 @@ from nlrn_tf.evaluation.settings import EvaluationSettings
 from nlrn_tf.imaging.files import read_image, write_image
 from nlrn_tf.imaging.montage import comparison
 from nlrn_tf.imaging.quality import psnr
+from nlrn_tf.weights.levels import at_level
+from nlrn_tf.weights.loading import load_model
 
 SCRIPT = Path(__file__).parents[2] / "run_eval.py"
 KEYS = ["dataset", "task", "method", "protocol"]
@@ -207,13 +209,16 @@ def test_weights_for_something_else_are_refused(config, settings, message):
         check_purpose(NLRNConfig(**config), EvaluationSettings("Set5", **settings))
 
 
-def test_weights_for_another_noise_level_are_worth_a_warning(capsys):
-    settings = EvaluationSettings("Set12", noise_sigma=50, weights="mine.keras")
-    check_purpose(NLRNConfig(task="denoise", noise_sigma=50.0), settings)
-    check_purpose(NLRNConfig(), settings)
-    assert capsys.readouterr().err == ""
-    check_purpose(NLRNConfig(task="denoise", noise_sigma=15.0), settings)
-    assert "sigma 15" in capsys.readouterr().err
+def test_weights_for_another_noise_level_are_scaled(tmp_path):
+    """The score is that of a network for the level of the noise."""
+    write_image(tmp_path / "Set12" / "01.png", np.full((40, 40), 100, np.uint8))
+    model = load_model("denoise_lite_s25")
+    settings = EvaluationSettings("Set12", noise_sigma=50, weights="mine.keras", max_images=1)
+    found = evaluate(settings, data_dir=tmp_path, model=model)["psnr"]
+    scaled = evaluate(settings, data_dir=tmp_path, model=at_level(model, 50.0))["psnr"]
+    as_it_is = evaluate(settings, data_dir=tmp_path, model=lambda images: model(images))["psnr"]
+    assert found == pytest.approx(scaled, abs=0.01)
+    assert found > as_it_is + 3
 
 
 def test_weights_are_not_scored_on_their_training_images():
@@ -228,8 +233,7 @@ def test_weights_are_not_scored_on_their_training_images():
 
 
 def test_weights_that_are_not_packaged_say_what_to_do(set5):
-    with pytest.raises(NLRNError, match=r"denoise_s33.*run_train\.py.*method=identity"):
-        evaluate(EvaluationSettings("Set5", noise_sigma=33), data_dir=set5)
+    assert EvaluationSettings("Set5", noise_sigma=33).weights == "denoise_s25"  # the best at 33
     with pytest.raises(NLRNError, match=r"nowhere\.keras"):
         evaluate(EvaluationSettings("Set5", noise_sigma=25, weights="nowhere.keras"), data_dir=set5)
 

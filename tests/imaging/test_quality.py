@@ -74,7 +74,7 @@ def test_ssim_of_equal_images_is_one():
     [
         (np.zeros((20, 20), np.uint8), np.zeros((20, 21), np.uint8), 0, "differ in size"),
         (np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.float32), 0, "uint8"),
-        (np.zeros((20, 20, 3), np.uint8), np.zeros((20, 20, 3), np.uint8), 0, "uint8"),
+        (np.zeros((20, 20, 2), np.uint8), np.zeros((20, 20, 2), np.uint8), 0, "uint8"),
         (np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8), 10, "border"),
         (np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8), -1, "border"),
     ],

@@ -24,7 +24,7 @@ def run(tmp_path):
     for name in ("weights.keras", "best.keras"):
         save_model(nlrn_tf.NLRN(config), tmp_path / name)
     (tmp_path / "curve.csv").write_text(f"{','.join(COLUMNS)}\n5,1.5,3,0.001,49,27,28.0\n")
-    checkpoint = Checkpoint({"trainable": [np.zeros(2)]}, step=5, minutes=1.5, best=28.0)
+    checkpoint = Checkpoint({"trainable": {"a": np.zeros(2)}}, step=5, minutes=1.5, best=28.0)
     save_checkpoint(tmp_path / "checkpoints", checkpoint, keep=1)
     record_start(tmp_path, ["run_train.py", "--flagfile=my flags.cfg"])
     return tmp_path
