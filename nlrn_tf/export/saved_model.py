@@ -68,7 +68,7 @@ def export_saved_model(
     with atomic_folder(folder) as temporary:
         served = ServedModel(model, max_pixels)
         tf.saved_model.save(served, temporary, signatures=served.signatures())
-        write_warmup_requests(temporary, path.stem, _warmup_scales(model), model.config.noise_sigma)
+        write_warmup_requests(temporary, path.stem, _warmup_scales(model))
         _write_metadata(temporary, path, model, {"max_pixels": max_pixels, "precision": precision})
         _try(temporary, model, weights)
     return folder
@@ -110,7 +110,7 @@ def _write_metadata(folder: Path, path: Path, model: NLRN, options: dict) -> Non
 def _try(folder: Path, model: NLRN, weights: str | os.PathLike) -> None:
     """Loads the SavedModel and runs the warm-up requests."""
     loaded = tf.saved_model.load(folder)
-    for signature, inputs in warmup_requests(_warmup_scales(model), model.config.noise_sigma):
+    for signature, inputs in warmup_requests(_warmup_scales(model)):
         for output in loaded.signatures[signature](**inputs).values():
             if output.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(output)):
                 raise NLRNError(f"{weights}: gives values that are not finite; is it damaged?")

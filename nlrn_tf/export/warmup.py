@@ -1,7 +1,8 @@
 """Requests that TensorFlow Serving runs when it loads the model, before it reports it available.
 
 The first call of a signature is slow: its graph is optimised, and kernels are made for grey, for
-colour and for each file format. The graph serves all sizes, so small images are enough.
+colour and for each file format. The graph serves all sizes, so small images are enough. The
+signatures that take a level are left out: loading would take twice as long.
 """
 
 from collections.abc import Iterator
@@ -12,12 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.export.signatures import (
-    BYTES_LEVEL_SIGNATURE,
-    BYTES_SIGNATURE,
-    FLOAT_LEVEL_SIGNATURE,
-    FLOAT_SIGNATURE,
-)
+from nlrn_tf.export.signatures import BYTES_SIGNATURE, FLOAT_SIGNATURE
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"  # the place that TensorFlow Serving fixes
 
@@ -39,14 +35,11 @@ def require_protos() -> None:
         ) from error
 
 
-def warmup_requests(
-    scales: tuple[int, ...], noise_sigma: float | None = None
-) -> Iterator[tuple[str, dict[str, tf.Tensor]]]:
+def warmup_requests(scales: tuple[int, ...]) -> Iterator[tuple[str, dict[str, tf.Tensor]]]:
     """Yields the signature and the inputs of each request.
 
     Args:
       scales: of a super-resolution network; empty for a denoiser.
-      noise_sigma: the level of a denoiser that tells it.
     """
     rng = np.random.default_rng(0)
     for scale in scales or (None,):
@@ -58,22 +51,16 @@ def warmup_requests(
             yield FLOAT_SIGNATURE, {"inputs": values, **extra}
             files = [cv2.imencode(suffix, image)[1].tobytes() for suffix in (".png", ".jpg")]
             yield BYTES_SIGNATURE, {"image_bytes": tf.constant(files), **extra}
-            if noise_sigma is not None:
-                level = {"noise_sigma": tf.constant(noise_sigma, tf.float32)}
-                yield FLOAT_LEVEL_SIGNATURE, {"inputs": values, **level}
-                yield BYTES_LEVEL_SIGNATURE, {"image_bytes": tf.constant(files), **level}
 
 
-def write_warmup_requests(
-    folder: Path, model_name: str, scales: tuple[int, ...], noise_sigma: float | None = None
-) -> None:
+def write_warmup_requests(folder: Path, model_name: str, scales: tuple[int, ...]) -> None:
     """Writes the requests as a TFRecord file of PredictionLog protos into a SavedModel folder."""
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
     path = folder / WARMUP_FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature, inputs in warmup_requests(scales, noise_sigma):
+        for signature, inputs in warmup_requests(scales):
             request = predict_pb2.PredictRequest()
             request.model_spec.name = model_name
             request.model_spec.signature_name = signature
