@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import common
 from maintenance.held_out import centre, crops, held_out_images
 from nlrn_tf import cli, precision
+from nlrn_tf.datasets import location
 from nlrn_tf.imaging.files import read_image
 from nlrn_tf.imaging.opponent import opponent_to_rgb, rgb_to_opponent
 from nlrn_tf.imaging.quality import psnr
@@ -179,7 +180,7 @@ def _samples(sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """Clean crops uint8 and noisy ones float32, both `[N, side, side, 3]`."""
     from nlrn_tf.tasks.denoising import add_gaussian_noise
 
-    data_dir, cleans, noisies = cli.data_dir(_DATA_DIR.value), [], []
+    data_dir, cleans, noisies = location.data_dir(_DATA_DIR.value), [], []
     names = held_out_images()[: _MAX_IMAGES.value]
     for index, whole in enumerate(crops(names, data_dir, 10**6, read_image)):
         if _INPUT.value == "vivid":

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.common import machine
 from maintenance.held_out import crops, held_out_images
 from nlrn_tf import cli, precision
+from nlrn_tf.datasets import location
 from nlrn_tf.files import write_text
 from nlrn_tf.imaging.quality import psnr
 from nlrn_tf.imaging.samples import to_uint8
@@ -77,7 +78,7 @@ def main(_: list[str]) -> None:
 def _samples(sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """Clean crops uint8 and noisy ones float32, both `[N, side, side]`."""
 
-    data_dir, pairs = cli.data_dir(_DATA_DIR.value), []
+    data_dir, pairs = location.data_dir(_DATA_DIR.value), []
     for index, name in enumerate(held_out_images()[: _MAX_IMAGES.value]):
 
         def read(path, index=index):
