@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import IMAGE_SUFFIXES
+from nlrn_tf.imaging.files import find_image
 
 FLAGS_DIR = Path(__file__).resolve().parents[1] / "flags"
 
@@ -40,18 +40,10 @@ def crops(
     Raises:
       NLRNError: an image is missing or cannot be read.
     """
-    return [centre(read(_find(Path(data_dir), name)), side) for name in names]
+    return [centre(read(find_image(Path(data_dir), name)), side) for name in names]
 
 
 def centre(image: np.ndarray, side: int) -> np.ndarray:
     """The centre of `[H, W, ...]`."""
     top, left = (max(0, (size - side) // 2) for size in image.shape[:2])
     return image[top : top + side, left : left + side]
-
-
-def _find(data_dir: Path, name: str) -> Path:
-    for suffix in IMAGE_SUFFIXES:
-        path = data_dir / f"{name}{suffix}"
-        if path.is_file():
-            return path
-    raise NLRNError(f"no image {data_dir / name} (.png, .jpg, ...)")

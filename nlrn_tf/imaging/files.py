@@ -75,6 +75,20 @@ def find_images(folder: str | os.PathLike) -> list[Path]:
     return paths
 
 
+def find_image(folder: str | os.PathLike, name: str) -> Path:
+    """The image file of a name without suffix, such as "BSDS500/train/100075", below `folder`.
+
+    Raises:
+      NLRNError: there is none.
+    """
+    stem = Path(folder) / name
+    for suffix in IMAGE_SUFFIXES:
+        path = stem.with_name(f"{stem.name}{suffix}")
+        if path.is_file():
+            return path
+    raise NLRNError(f"no image {stem} (.png, .jpg, ...)")
+
+
 def read_image(path: str | os.PathLike) -> np.ndarray:
     """Reads an 8-bit grey or colour image, turned upright by its EXIF orientation.
 

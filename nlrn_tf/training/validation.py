@@ -2,12 +2,11 @@
 
 import dataclasses
 import os
-from pathlib import Path
 
 import numpy as np
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import IMAGE_SUFFIXES
+from nlrn_tf.imaging.files import find_image
 from nlrn_tf.imaging.quality import psnr
 from nlrn_tf.imaging.samples import to_uint8
 from nlrn_tf.model import NLRN
@@ -39,7 +38,10 @@ def validation_samples(config: TrainingConfig, data_dir: str | os.PathLike) -> l
     variants = task.variants(config)
     samples = []
     for index, name in enumerate(config.validation_images):
-        path = _find(Path(data_dir), name)
+        try:
+            path = find_image(data_dir, name)
+        except NLRNError as error:
+            raise NLRNError(f"validation_images: {error}") from error
         for degradation in variants:
             clean, degraded = task.pair(path, index, **degradation)
             label = name if len(variants) == 1 else f"{name} {task.describe(**degradation)}"
@@ -56,14 +58,6 @@ def validate(model: NLRN, samples: list[Sample]) -> tuple[float, list[np.ndarray
         for sample, image in zip(samples, restored, strict=True)
     ]
     return float(np.mean(scores)), restored
-
-
-def _find(data_dir: Path, name: str) -> Path:
-    for suffix in IMAGE_SUFFIXES:
-        path = data_dir / f"{name}{suffix}"
-        if path.is_file():
-            return path
-    raise NLRNError(f"validation_images: no image {data_dir / name} (.png, .jpg, ...)")
 
 
 def _sample(name, clean, degraded, border, crop) -> Sample:
