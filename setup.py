@@ -1,4 +1,4 @@
-"""The one part of the installation that setup.cfg cannot describe: the compiled attention."""
+"""The one part of the installation that setup.cfg cannot describe: the compiled kernels."""
 
 from setuptools import Extension, setup
 
@@ -16,6 +16,8 @@ HEADERS = (
     "problem",
     "amx/tiles",
     "portable/attention",
+    "portable/convolution",
+    "portable/memory",
     "portable/packing",
     "portable/products",
     "portable/strip",
@@ -25,7 +27,7 @@ HEADERS = (
 setup(
     ext_modules=[
         Extension(
-            "nlrn_tf.layers.attention._kernels",
+            "nlrn_tf.layers._kernels",
             # A file sets the instructions that it is for itself: the flags are the same for all.
             sources=[f"csrc/{name}.c" for name in SOURCES],
             depends=[f"csrc/{name}.h" for name in HEADERS],

@@ -16,10 +16,15 @@ typedef struct {
   const char *name;
   AttendRows *attend_rows;
   int takes_tiles; /* bfloat16, in multiples of AMX_CHANNELS channels, and nothing else */
-  void (*exponentials)(const float *exponents, float *powers, size_t count); /* NULL on AMX */
+  /* NULL on AMX: */
+  ConvolveRows *convolve_rows;
+  TransformWeights *transform_weights;
+  void (*exponentials)(const float *exponents, float *powers, size_t count);
 } Kernel;
 
 AttendRows attend_rows_amx, attend_rows_avx512, attend_rows_avx2, attend_rows_baseline;
+ConvolveRows convolve_rows_avx512, convolve_rows_avx2, convolve_rows_baseline;
+TransformWeights transform_weights_avx512, transform_weights_avx2, transform_weights_baseline;
 
 /* 2^x of `count` numbers, a multiple of 16, as the kernel computes it; for tests. */
 void exponentials_avx512(const float *exponents, float *powers, size_t count);

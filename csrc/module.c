@@ -1,4 +1,4 @@
-/* The Python module nlrn_tf.layers.attention._kernels, used by kernel.py. */
+/* The Python module nlrn_tf.layers._kernels, used by compiled.py. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -129,6 +129,91 @@ static PyObject *py_attend_rows(PyObject *self, PyObject *args) {
   Py_RETURN_NONE;
 }
 
+/* Whether arrays of float32 have the sizes of a convolution. */
+static int fits_convolution(const Kernel *kernel, int inputs, int outputs) {
+  return kernel->convolve_rows && inputs > 0 && outputs > 0 && inputs % CONVOLUTION_CHANNELS == 0 &&
+         outputs % CONVOLUTION_CHANNELS == 0;
+}
+
+static int has_floats(const Py_buffer *view, size_t count) {
+  return (size_t)view->len == count * sizeof(float);
+}
+
+static PyObject *py_transform_weights(PyObject *self, PyObject *args) {
+  (void)self;
+  const char *name;
+  Py_buffer weights, transformed;
+  int inputs, outputs, is_valid = 0;
+  if (!PyArg_ParseTuple(args, "sy*w*ii", &name, &weights, &transformed, &inputs, &outputs))
+    return NULL;
+  const Kernel *kernel = kernel_named(name);
+  if (kernel) {
+    is_valid = fits_convolution(kernel, inputs, outputs) &&
+               has_floats(&weights, (size_t)9 * inputs * outputs) &&
+               has_floats(&transformed, num_transformed(inputs, outputs));
+    if (is_valid)
+      kernel->transform_weights(weights.buf, transformed.buf, inputs, outputs);
+    else
+      PyErr_SetString(PyExc_ValueError, "the sizes of the arrays do not fit each other");
+  }
+  PyBuffer_Release(&weights);
+  PyBuffer_Release(&transformed);
+  if (!is_valid) return NULL;
+  Py_RETURN_NONE;
+}
+
+/* Checks the arrays and convolves; gives 0 with an exception where it cannot. */
+static int convolve(const Kernel *kernel, const Convolution *convolution, const Py_buffer *views,
+                    int first, int last) {
+  const size_t pixels = (size_t)convolution->height * convolution->width;
+  const int inputs = convolution->inputs, outputs = convolution->outputs;
+  const int is_valid = fits_convolution(kernel, inputs, outputs) && convolution->height > 0 &&
+                       convolution->width > 0 && first >= 0 && first < last &&
+                       last <= convolution->height && first % CONVOLUTION_TILE == 0 &&
+                       has_floats(&views[0], pixels * inputs) &&
+                       has_floats(&views[1], num_transformed(inputs, outputs)) &&
+                       has_floats(&views[2], pixels * outputs);
+  if (!is_valid) {
+    PyErr_SetString(PyExc_ValueError, "the sizes of the arrays do not fit each other");
+    return 0;
+  }
+  int is_done;
+  Py_BEGIN_ALLOW_THREADS
+  is_done = kernel->convolve_rows(convolution, first, last);
+  Py_END_ALLOW_THREADS
+  if (!is_done) PyErr_NoMemory();
+  return is_done;
+}
+
+static PyObject *py_convolve_rows(PyObject *self, PyObject *args) {
+  (void)self;
+  const char *name;
+  Py_buffer views[3]; /* image, transformed weights, result */
+  int height, width, inputs, outputs, first, last;
+  if (!PyArg_ParseTuple(args, "sy*y*w*iiiiii", &name, &views[0], &views[1], &views[2], &height,
+                        &width, &inputs, &outputs, &first, &last))
+    return NULL;
+  const Convolution convolution = {.image = views[0].buf,
+                                   .transformed = views[1].buf,
+                                   .convolved = views[2].buf,
+                                   .height = height,
+                                   .width = width,
+                                   .inputs = inputs,
+                                   .outputs = outputs};
+  const Kernel *kernel = kernel_named(name);
+  const int is_done = kernel && convolve(kernel, &convolution, views, first, last);
+  for (int i = 0; i < 3; ++i) PyBuffer_Release(&views[i]);
+  if (!is_done) return NULL;
+  Py_RETURN_NONE;
+}
+
+static PyObject *py_num_transformed(PyObject *self, PyObject *args) {
+  (void)self;
+  int inputs, outputs;
+  if (!PyArg_ParseTuple(args, "ii", &inputs, &outputs)) return NULL;
+  return PyLong_FromSize_t(num_transformed(inputs, outputs));
+}
+
 static PyObject *py_exponentials(PyObject *self, PyObject *args) {
   (void)self;
   const char *name;
@@ -193,12 +278,21 @@ static PyMethodDef methods[] = {
      "those in it if it has_past; attends by the sum."},
     {"num_logits", py_num_logits, METH_VARARGS,
      "num_logits(height, width, window_size): the float32 numbers that `logits` has."},
+    {"transform_weights", py_transform_weights, METH_VARARGS,
+     "transform_weights(name, weights, transformed, inputs, outputs): of 3x3 weights, for "
+     "convolve_rows by the same kernel."},
+    {"num_transformed", py_num_transformed, METH_VARARGS,
+     "num_transformed(inputs, outputs): the float32 numbers that `transformed` has."},
+    {"convolve_rows", py_convolve_rows, METH_VARARGS,
+     "convolve_rows(name, image, transformed, convolved, height, width, inputs, outputs, "
+     "first_row, last_row): writes the rows of `convolved` from first_row, a multiple of 4, to "
+     "before last_row."},
     {"exponentials", py_exponentials, METH_VARARGS,
      "exponentials(name, exponents, powers): writes 2^x as the kernel computes it, for tests."},
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels",
-                                    "Windowed attention in float32, and in bfloat16 on AMX.", -1,
+                                    "Windowed attention and 3x3 convolution.", -1,
                                     methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__kernels(void) {

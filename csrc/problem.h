@@ -1,4 +1,5 @@
-/* Softmax attention of each pixel to the window around it: what all kernels are given. */
+/* What the kernels are given: softmax attention of each pixel to the window around it, and 3x3
+ * convolution. */
 
 #ifndef NLRN_PROBLEM_H
 #define NLRN_PROBLEM_H
@@ -31,6 +32,29 @@ typedef struct {
 
 /* A kernel: attends for the rows from `first` to before `last`. Gives 0 where memory is lacking. */
 typedef int AttendRows(const Problem *problem, int first, int last);
+
+/* A zero-padded 3x3 convolution. All arrays are float32, and the numbers of channels multiples of
+ * CONVOLUTION_CHANNELS. */
+typedef struct {
+  const float *image;       /* [height, width, inputs] */
+  const float *transformed; /* of the weights, by a kernel for itself: `num_transformed` */
+  float *convolved;         /* [height, width, outputs] */
+  int height, width, inputs, outputs;
+} Convolution;
+
+enum { CONVOLUTION_CHANNELS = 16, CONVOLUTION_TILE = 4 };
+
+static inline size_t num_transformed(int inputs, int outputs) {
+  const size_t patch = CONVOLUTION_TILE + 2;
+  return patch * patch * inputs * outputs;
+}
+
+/* Convolves the rows from `first`, a multiple of CONVOLUTION_TILE, to before `last`. Gives 0 where
+ * memory is lacking. */
+typedef int ConvolveRows(const Convolution *convolution, int first, int last);
+
+/* Of weights [3, 3, inputs, outputs]. */
+typedef void TransformWeights(const float *weights, float *transformed, int inputs, int outputs);
 
 static inline int clip(int x, int low, int high) { return x < low ? low : x > high ? high : x; }
 

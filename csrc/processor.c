@@ -46,15 +46,21 @@ typedef struct {
   int (*can_run)(void);
 } Compiled;
 
+#define PORTABLE(name)                                                                   \
+  {                                                                                      \
+    #name, attend_rows_##name, 0, convolve_rows_##name, transform_weights_##name,        \
+        exponentials_##name                                                              \
+  }
+
 static const Compiled COMPILED[] = {
 #ifdef NLRN_AMX
-    {{"amx", attend_rows_amx, 1, NULL}, has_amx},
+    {{"amx", attend_rows_amx, 1, NULL, NULL, NULL}, has_amx},
 #endif
 #ifdef __x86_64__
-    {{"avx512", attend_rows_avx512, 0, exponentials_avx512}, has_avx512},
-    {{"avx2", attend_rows_avx2, 0, exponentials_avx2}, has_avx2},
+    {PORTABLE(avx512), has_avx512},
+    {PORTABLE(avx2), has_avx2},
 #endif
-    {{"baseline", attend_rows_baseline, 0, exponentials_baseline}, always},
+    {PORTABLE(baseline), always},
 };
 
 enum { NUM_COMPILED = sizeof COMPILED / sizeof *COMPILED };

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from nlrn_tf.layers.attention import _kernels
+from nlrn_tf.layers import _kernels
 
 EXPECTED = {"x86_64": {"avx2", "avx512", "baseline"}, "AMD64": {"avx2", "avx512", "baseline"}}
 

@@ -4,15 +4,14 @@
  *
  *   LANES              numbers in a vector: 4, 8 or 16
  *   VECTORS_AT_ONCE    GROUP times as many sums are kept in registers: 2, 3 or 4
- *   ATTEND_ROWS, EXPONENTIALS    the names of its functions
+ *   ATTEND_ROWS, EXPONENTIALS, and those of convolution.h: the names of its functions
  *
  * Queries are taken in blocks of BLOCK_ROWS x GROUP pixels, whose logits with a row of keys stay in
  * the cache: they are never written to memory. A query of the block whose window does not have the
  * row is left out; in the row GROUP - 1 keys too many are multiplied, and masked.
  */
 
-#include <stdlib.h>
-
+#include "memory.h"
 #include "packing.h"
 #include "products.h"
 
@@ -211,13 +210,6 @@ static void attend_strip(const Problem *problem, Strip *strip, Block *block, int
       pack_row(problem, strip, strip->next_row);
     for (int x0 = x; x0 < end; x0 += GROUP) attend_block(problem, strip, block, y, x0, num_rows);
   }
-}
-
-/* Zeros; NULL where memory is lacking. */
-static void *allocate(size_t size) {
-  void *memory = NULL;
-  if (posix_memalign(&memory, 64, size)) return NULL;
-  return memset(memory, 0, size);
 }
 
 int ATTEND_ROWS(const Problem *problem, int first, int last) {

@@ -16,9 +16,12 @@
 #define LANES 8
 #define VECTORS_AT_ONCE 3
 #define ATTEND_ROWS attend_rows_avx2
+#define CONVOLVE_ROWS convolve_rows_avx2
+#define TRANSFORM_WEIGHTS transform_weights_avx2
 #define EXPONENTIALS exponentials_avx2
 
 #include "attention.h"
+#include "convolution.h"
 
 #ifdef __clang__
 #pragma clang attribute pop

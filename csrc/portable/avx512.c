@@ -16,9 +16,12 @@
 #define LANES 16
 #define VECTORS_AT_ONCE 4
 #define ATTEND_ROWS attend_rows_avx512
+#define CONVOLVE_ROWS convolve_rows_avx512
+#define TRANSFORM_WEIGHTS transform_weights_avx512
 #define EXPONENTIALS exponentials_avx512
 
 #include "attention.h"
+#include "convolution.h"
 
 #ifdef __clang__
 #pragma clang attribute pop

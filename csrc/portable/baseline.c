@@ -7,7 +7,10 @@
 #define VECTORS_AT_ONCE 2 /* of 16 registers */
 #endif
 #define ATTEND_ROWS attend_rows_baseline
+#define CONVOLVE_ROWS convolve_rows_baseline
+#define TRANSFORM_WEIGHTS transform_weights_baseline
 #define EXPONENTIALS exponentials_baseline
 
 #include "../kernels.h"
 #include "attention.h"
+#include "convolution.h"

@@ -28,14 +28,19 @@ class Recurrent(keras.layers.Layer):
         states, filters = self.config.num_states, self.config.filters
         num_sets = 1 if self.config.tied_weights else states
         policy = self.dtype_policy
+        by_kernel = self.config.attention in (None, "kernel")
+
+        def conv3x3(name):
+            return StatewiseConv(filters, 3, num_sets, by_kernel=by_kernel, name=name, dtype=policy)
+
         self.norm_non_local = StatewiseBatchNorm(states, name="norm_non_local", dtype=policy)
         self.non_local = None
         if self.config.non_local_every:
             self.non_local = NonLocal(self.config, name="non_local", dtype=policy)
         self.norm_a = StatewiseBatchNorm(states, name="norm_a", dtype=policy)
-        self.conv_a = StatewiseConv(filters, 3, num_sets, name="conv_a", dtype=policy)
+        self.conv_a = conv3x3("conv_a")
         self.norm_b = StatewiseBatchNorm(states, name="norm_b", dtype=policy)
-        self.conv_b = StatewiseConv(filters, 3, num_sets, name="conv_b", dtype=policy)
+        self.conv_b = conv3x3("conv_b")
 
     def build(self, input_shape):
         layers = (self.norm_non_local, self.norm_a, self.conv_a, self.norm_b, self.conv_b)

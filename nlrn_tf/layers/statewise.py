@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from nlrn_tf import backend
+from nlrn_tf.layers.convolution import convolve
 
 
 @keras.saving.register_keras_serializable("nlrn_tf")
@@ -81,16 +82,24 @@ class StatewiseConv(keras.layers.Layer):
       kernel_size: side of the square kernel, in pixels.
       num_sets: 1 when all states share the weights, else the number of states.
       kernel_initializer: of each set.
+      by_kernel: whether compiled code may be used (`nlrn_tf.layers.convolution`).
     """
 
     def __init__(
-        self, filters, kernel_size, num_sets=1, kernel_initializer="variance_scaling", **kwargs
+        self,
+        filters,
+        kernel_size,
+        num_sets=1,
+        kernel_initializer="variance_scaling",
+        by_kernel=False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
         self.num_sets = num_sets
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.by_kernel = by_kernel
 
     def build(self, input_shape):
         kernel = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
@@ -113,7 +122,7 @@ class StatewiseConv(keras.layers.Layer):
     def linear(self, inputs, state=0):
         """The convolution without its bias, in the dtype of `inputs`."""
         kernel = self.kernel[self._set_of(state)]
-        return ops.conv(inputs, ops.cast(kernel, inputs.dtype), padding="same")
+        return convolve(inputs, kernel, by_kernel=self.by_kernel)
 
     def bias_of(self, state):
         """`[filters]`."""
@@ -129,4 +138,5 @@ class StatewiseConv(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "num_sets": self.num_sets,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "by_kernel": self.by_kernel,
         }

@@ -12,6 +12,7 @@ import nlrn_tf
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.export.saved_model import METADATA_FILE, export_saved_model
 from nlrn_tf.export.signatures import ServedModel
+from nlrn_tf.layers import compiled
 from nlrn_tf.layers.attention import kernel
 from nlrn_tf.weights.loading import save_model
 from nlrn_tf.weights.manifest import sha256
@@ -73,7 +74,7 @@ def test_the_kernel_of_this_machine_is_no_part_of_the_graph(monkeypatch, tmp_pat
     """A graph that calls it back could run in this process only."""
     sizes = {"filters": 32, "embedding_size": 32, "num_states": 1, "window_size": 5}
     save_model(nlrn_tf.NLRN(nlrn_tf.NLRNConfig(**sizes)), tmp_path / "wide.keras")
-    monkeypatch.setattr(kernel, "variants", lambda: ["amx"])
+    monkeypatch.setattr(compiled, "variants", lambda: ["amx"])
     used = []
     monkeypatch.setattr(kernel, "attention", lambda *_, **__: used.append(1))
     folder = export_saved_model(tmp_path / "wide.keras", tmp_path, precision="bfloat16")

@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 
 import nlrn_tf
+from nlrn_tf.layers import compiled
 from nlrn_tf.layers import propagation as forms
-from nlrn_tf.layers.attention import kernel, reference
+from nlrn_tf.layers.attention import reference
 from nlrn_tf.layers.propagation import propagation
 
 CONFIG = nlrn_tf.NLRNConfig(filters=6, embedding_size=3, num_states=4, window_size=7)
@@ -50,7 +51,7 @@ def test_the_form_follows_from_the_shape_and_the_network(shape, unroll, training
 )
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_kernel_keeps_the_logits_where_it_can(monkeypatch, variants, changes, expected, dtype):
-    monkeypatch.setattr(kernel, "variants", lambda: variants)
+    monkeypatch.setattr(compiled, "variants", lambda: variants)
     config = dataclasses.replace(CONFIG, **{"embedding_size": 4, "unroll": True, **changes})
     form = propagation(config, (None, None, None, 6), dtype=dtype, training=False)
     assert type(form) is expected

@@ -1,35 +1,18 @@
 """Windowed attention by compiled code, on the processor.
 
-`B` batch, `H, W` pixels. The kernels are written in C (the folder `csrc`) and compiled when the
-package is installed: one in float32, for the instructions that every processor of an architecture
-has and for AVX2 and AVX-512, and one in bfloat16 for Intel processors with AMX. TensorFlow's
-operations write the logits to memory, several times; the kernels keep them in the cache
-(`benchmarks/README.md`). Their gradient is that of the blocks. They run in this process and are no
-part of a saved graph.
+`B` batch, `H, W` pixels. TensorFlow's operations write the logits to memory, several times; the
+kernels (`layers/compiled.py`) keep them in the cache (`benchmarks/README.md`). Their gradient is
+that of the blocks.
 """
 
 import functools
-import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 
-from nlrn_tf import backend, machine
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.layers import compiled
 from nlrn_tf.layers.attention import blocks
 from nlrn_tf.layers.attention.operations import listed
-
-try:
-    from nlrn_tf.layers.attention import _kernels
-except ImportError:  # there was no C compiler
-    _kernels = None
-
-# The environment variable that forces one of VARIANTS, or none of them with OFF.
-VARIABLE = "NLRN_KERNEL"
-VARIANTS = ("amx", "avx512", "avx2", "baseline")  # the fastest first
-OFF = "off"
 
 # The AMX kernel takes bfloat16 in multiples of this many channels.
 AMX_CHANNELS = 32
@@ -45,44 +28,18 @@ BAND_ROWS = {"amx": 64}
 OTHER_BAND_ROWS = 32
 
 
-def variants() -> list[str]:
-    """The kernels that may be used here, the fastest first; empty where there are none.
-
-    Raises:
-      NLRNError: `$NLRN_KERNEL` names a kernel that does not exist or cannot run here.
-    """
-    forced = os.environ.get(VARIABLE) or None
-    if forced not in (None, OFF, *VARIANTS):
-        raise NLRNError(f"{VARIABLE}={forced}: must be one of {', '.join((*VARIANTS, OFF))}")
-    usable = _usable()
-    if forced is None or forced == OFF:
-        return [] if forced == OFF else list(usable)
-    if forced not in usable:
-        able = ", ".join((*usable, OFF))
-        raise NLRNError(f"{VARIABLE}={forced}: cannot run here; what can is {able}")
-    return [forced]
-
-
 def variant_for(dtype: str, channels=()) -> str | None:
     """The kernel for tensors of a dtype with these numbers of channels; None where none takes them.
 
     Raises:
       NLRNError: `$NLRN_KERNEL` names a kernel that does not exist or cannot run here.
     """
-    for variant in variants():
+    for variant in compiled.variants():
         if variant != "amx":
             return variant if dtype in ("float32", "bfloat16") else None
         if dtype == "bfloat16" and not any(count % AMX_CHANNELS for count in channels):
             return variant
     return None
-
-
-@functools.cache
-def _usable() -> tuple[str, ...]:
-    """The kernels that were compiled and that this processor can run, where there is no GPU."""
-    if _kernels is None or not backend.takes_numpy_functions() or backend.tensorflow_gpus():
-        return ()
-    return tuple(_kernels.names())
 
 
 def obstacle(queries, keys, values, *, window_size, border, normalization):
@@ -96,16 +53,18 @@ def obstacle(queries, keys, values, *, window_size, border, normalization):
 
 
 def _obstacle(dtypes, channels, window_size, normalization):
-    if not variants():
-        return f"it needs TensorFlow, no GPU, no {VARIABLE}={OFF}, and to have been compiled"
+    if not compiled.variants():
+        forbidden = f"{compiled.VARIABLE}={compiled.OFF}"
+        return f"it needs TensorFlow, no GPU, no {forbidden}, and to have been compiled"
     if normalization != "softmax":
         return f"it normalises by softmax, not by {normalization}"
     if window_size > LARGEST_WINDOW:
         return f"its windows are at most {LARGEST_WINDOW} pixels wide"
     if len(dtypes) > 1 or variant_for(next(iter(dtypes)), channels) is None:
+        names = ", ".join(compiled.variants())
         return (
-            f"{', '.join(variants())} cannot take {', '.join(sorted(dtypes))}: amx takes bfloat16 "
-            f"in multiples of {AMX_CHANNELS} channels, the others float32 and bfloat16"
+            f"{names} cannot take {', '.join(sorted(dtypes))}: amx takes bfloat16 in multiples of "
+            f"{AMX_CHANNELS} channels, the others float32 and bfloat16"
         )
     return None
 
@@ -214,8 +173,8 @@ def _accumulate_batch(attend_batch, queries, keys, values, logits=None):
     if not has_past:
         batch, height, width, _ = values.shape
         window_size = attend_batch.args[1]
-        size = _kernels.num_logits(height, width, window_size)
-        logits = _aligned((batch, size), np.float32)
+        size = compiled.kernels.num_logits(height, width, window_size)
+        logits = compiled.aligned_empty((batch, size), np.float32)
     elif not logits.flags.writeable:
         logits = logits.copy()
     return attend_batch(queries, keys, values, logits=logits, has_past=has_past), logits
@@ -224,7 +183,7 @@ def _accumulate_batch(attend_batch, queries, keys, values, logits=None):
 def _attend_batch(variant, window_size, is_circular, *arrays, logits=None, has_past=False):
     """Of NumPy arrays: those of queries, as many of keys, and the values, as in `attention`."""
     arrays = [np.ascontiguousarray(array) for array in arrays]
-    attended = _aligned(arrays[-1].shape, arrays[-1].dtype)
+    attended = compiled.aligned_empty(arrays[-1].shape, arrays[-1].dtype)
     if attended.dtype != np.float32:
         # The buffer protocol does not know bfloat16.
         arrays = [array.view(np.uint16) for array in arrays]
@@ -245,15 +204,6 @@ def _attend_batch(variant, window_size, is_circular, *arrays, logits=None, has_p
     return attended
 
 
-def _aligned(shape, dtype):
-    """An empty array that TensorFlow takes over without a copy."""
-    alignment = 64  # bytes
-    num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(num_bytes + alignment, np.uint8)
-    start = -memory.ctypes.data % alignment
-    return memory[start : start + num_bytes].view(dtype).reshape(shape)
-
-
 def _attend_image(
     variant, queries, keys, values, attended, window_size, is_circular, logits=None, has_past=False
 ):
@@ -261,25 +211,9 @@ def _attend_image(
     height, width, _ = values.shape
     arrays = (queries, keys, values, attended, logits, has_past)
     settings = (values.dtype == np.uint16, height, width, window_size, is_circular)
-    threads = _threads()
     rows = BAND_ROWS.get(variant, OTHER_BAND_ROWS)
-    num_bands = math.ceil(height / rows / threads) * threads
-    bounds = [height * band // num_bands for band in range(num_bands + 1)]
 
-    def attend_rows(band):
-        first, last = bounds[band : band + 2]
-        if first < last:
-            _kernels.attend_rows(variant, *arrays, *settings, first, last)
+    def attend_rows(first, last):
+        compiled.kernels.attend_rows(variant, *arrays, *settings, first, last)
 
-    list(_pool(threads).map(attend_rows, range(num_bands)))
-
-
-def _threads() -> int:
-    import tensorflow as tf
-
-    return tf.config.threading.get_intra_op_parallelism_threads() or machine.num_cores()
-
-
-@functools.cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="attention")
+    compiled.for_bands(attend_rows, height, rows)

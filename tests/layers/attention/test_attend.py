@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import nlrn_tf
 from nlrn_tf.config import ATTENTIONS
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.layers import compiled
 from nlrn_tf.layers.attention import attend as door
 from nlrn_tf.layers.attention import blocks, kernel, reference
 from nlrn_tf.layers.attention.attend import attend, compatible_backends
@@ -96,7 +97,7 @@ OPTIONS = {"window_size": 9, "border": "clamp", "normalization": "softmax"}
     ids=str,
 )
 def test_compatible_backends_in_order_of_preference(monkeypatch, changes, expected):
-    monkeypatch.setattr(kernel, "variants", lambda: ["amx"])
+    monkeypatch.setattr(compiled, "variants", lambda: ["amx"])
     case = {"size": (20, 9), "dtype": "bfloat16", "inner": 64, "channels": 32, **changes}
     options = {name: changes.get(name, value) for name, value in OPTIONS.items()}
     found = []
@@ -133,7 +134,7 @@ def test_the_definition_is_never_chosen(rng, monkeypatch, size):
 def test_an_impossible_backend_is_refused_with_the_reason(
     rng, monkeypatch, backend, supported, changes, reason
 ):
-    monkeypatch.setattr(kernel, "variants", lambda: supported)
+    monkeypatch.setattr(compiled, "variants", lambda: supported)
     tensors = [_features(rng, (1, 12, 11), 32, "float32") for _ in range(3)]
     with pytest.raises(NLRNError, match=reason):
         attend(*tensors, **{**OPTIONS, **changes}, backend=backend)
@@ -160,7 +161,7 @@ def by_kernel(monkeypatch):
         calls.append(1)
         return blocks.attention(*tensors, **options)
 
-    monkeypatch.setattr(kernel, "variants", lambda: ["amx"])
+    monkeypatch.setattr(compiled, "variants", lambda: ["amx"])
     monkeypatch.setattr(kernel, "attention", attention)
     return calls
 

@@ -2,9 +2,6 @@
 
 import dataclasses
 import functools
-import platform
-import shutil
-import sys
 
 import keras
 import numpy as np
@@ -12,43 +9,13 @@ import pytest
 import tensorflow as tf
 
 import nlrn_tf
-from nlrn_tf import machine
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.layers import compiled
 from nlrn_tf.layers.attention import blocks, kernel, reference
 from nlrn_tf.restoration.inference import apply_model
-
-COMPILES = sys.platform in ("linux", "darwin") and shutil.which("cc") is not None
-IS_X86 = platform.machine() in ("x86_64", "AMD64")
 
 
 def features(rng, *shape, dtype="bfloat16"):
     return tf.cast(rng.normal(size=shape), dtype)
-
-
-@pytest.mark.skipif(not COMPILES, reason="nothing to compile with")
-def test_kernels_are_compiled_where_they_can_be():
-    names = kernel._kernels.names()
-    assert names[-1] == "baseline"
-    assert set(names) <= set(kernel.VARIANTS)
-    assert sorted(names, key=kernel.VARIANTS.index) == names
-    compiled = kernel._kernels.compiled()
-    assert set(names) <= set(compiled)
-    if IS_X86:
-        assert {"avx512", "avx2", "baseline"} <= set(compiled)
-        assert ("amx" in compiled) == (sys.platform == "linux")
-
-
-@pytest.mark.skipif(not (IS_X86 and sys.platform == "linux"), reason="read from /proc/cpuinfo")
-@pytest.mark.parametrize(
-    ("variant", "feature"), [("avx2", "avx2"), ("avx512", "avx512bw"), ("amx", "amx_bf16")]
-)
-def test_the_processor_is_told_rightly(variant, feature):
-    """The processor's own answer and that of the system; AMX may need a permission besides."""
-    has_feature = feature in machine.processor_features()
-    if variant == "amx":
-        assert has_feature or variant not in kernel._kernels.names()
-    else:
-        assert has_feature == (variant in kernel._kernels.names())
 
 
 @pytest.mark.parametrize(
@@ -68,25 +35,11 @@ def test_the_processor_is_told_rightly(variant, feature):
     ],
 )
 def test_the_kernel_for_a_dtype(monkeypatch, usable, forced, dtype, channels, expected):
-    monkeypatch.setattr(kernel, "_usable", lambda: usable)
-    monkeypatch.delenv(kernel.VARIABLE, raising=False)
+    monkeypatch.setattr(compiled, "usable", lambda: usable)
+    monkeypatch.delenv(compiled.VARIABLE, raising=False)
     if forced is not None:
-        monkeypatch.setenv(kernel.VARIABLE, forced)
+        monkeypatch.setenv(compiled.VARIABLE, forced)
     assert kernel.variant_for(dtype, channels) == expected
-
-
-@pytest.mark.parametrize(
-    ("forced", "message"),
-    [
-        ("sse9", "NLRN_KERNEL=sse9: must be one of amx, avx512, avx2, baseline, off"),
-        ("amx", "NLRN_KERNEL=amx: cannot run here; what can is avx2, baseline, off"),
-    ],
-)
-def test_a_kernel_that_is_not_there_is_refused(monkeypatch, forced, message):
-    monkeypatch.setattr(kernel, "_usable", lambda: ("avx2", "baseline"))
-    monkeypatch.setenv(kernel.VARIABLE, forced)
-    with pytest.raises(NLRNError, match=f"^{message}$"):
-        kernel.variants()
 
 
 @pytest.fixture
@@ -111,7 +64,7 @@ def by_definition(monkeypatch):
 
     calls = []
     monkeypatch.setattr(kernel, "_attend_image", attend_image)
-    monkeypatch.setattr(kernel, "variants", lambda: ["amx"])
+    monkeypatch.setattr(compiled, "variants", lambda: ["amx"])
     return calls
 
 
@@ -166,7 +119,7 @@ def test_gradient_through_a_network_is_that_without_the_kernel(by_definition, un
         assert np.abs(by_kernel - in_blocks).max() <= 0.03 * scale
 
 
-@pytest.mark.skipif(not kernel._usable(), reason="no kernel, or a GPU")
+@pytest.mark.skipif(not compiled.usable(), reason="no kernel, or a GPU")
 @pytest.mark.parametrize("unroll", [True, False])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_network_restores_as_without_the_kernel(monkeypatch, unroll, precision):
@@ -175,8 +128,8 @@ def test_network_restores_as_without_the_kernel(monkeypatch, unroll, precision):
     original, outputs = kernel._attention, {}
     for name, of_products, forced in [
         ("kernel", precision, ""),
-        ("operations", precision, kernel.OFF),
-        ("exact", "float32", kernel.OFF),
+        ("operations", precision, compiled.OFF),
+        ("exact", "float32", compiled.OFF),
     ]:
         used = []
 
@@ -185,16 +138,16 @@ def test_network_restores_as_without_the_kernel(monkeypatch, unroll, precision):
             return original(*arguments, **options)
 
         with monkeypatch.context() as patch:
-            patch.setenv(kernel.VARIABLE, forced)
+            patch.setenv(compiled.VARIABLE, forced)
             patch.setattr(kernel, "_attention", attention)
             model = nlrn_tf.load_model("denoise_lite_s25", precision=of_products, unroll=unroll)
             outputs[name] = apply_model(model, images)
-        assert bool(used) == (forced != kernel.OFF)
+        assert bool(used) == (forced != compiled.OFF)
     error = np.abs(outputs["operations"] - outputs["exact"]).max()
     assert np.abs(outputs["kernel"] - outputs["exact"]).max() < (2 * error or 2e-5)
 
 
-@pytest.mark.skipif(not kernel._usable(), reason="no kernel, or a GPU")
+@pytest.mark.skipif(not compiled.usable(), reason="no kernel, or a GPU")
 def test_network_with_any_channels_is_the_same_by_definition(rng):
     config = nlrn_tf.NLRNConfig(
         filters=10, embedding_size=7, num_states=3, window_size=9, unroll=True, attention="kernel"

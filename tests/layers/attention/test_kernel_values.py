@@ -11,10 +11,11 @@ import tensorflow as tf
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from nlrn_tf.layers import compiled
 from nlrn_tf.layers.attention import blocks, kernel, reference
 
 ROOT = Path(__file__).resolve().parents[3]
-VARIANTS = kernel._usable()
+VARIANTS = compiled.usable()
 IN_FLOAT32 = [name for name in VARIANTS if name != "amx"]
 SOFTMAX = {"border": "clamp", "normalization": "softmax"}
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.skipif(not VARIANTS, reason="no kernel was compiled, or
 
 @pytest.fixture(params=VARIANTS or ["none"])
 def variant(request, monkeypatch):
-    monkeypatch.setenv(kernel.VARIABLE, request.param)
+    monkeypatch.setenv(compiled.VARIABLE, request.param)
     return request.param
 
 
@@ -105,7 +106,7 @@ def test_equals_the_definition(
     keys = [features(rng, *size, part, dtype=dtype) for part in parts]
     values = features(rng, *size, channels, dtype=dtype)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(kernel.VARIABLE, variant)
+        patch.setenv(compiled.VARIABLE, variant)
         patch.setattr(kernel, "BAND_ROWS", dict.fromkeys(VARIANTS, band_rows))
         fast, exact = attend(queries, keys, values, window_size=window_size, border=border)
     if batch:
@@ -192,7 +193,7 @@ def test_gradient_is_that_of_the_blocks(variant, border):
 @pytest.mark.parametrize("size", [(1, 1), (19, 34), (40, 3)])
 def test_logits_that_are_kept_give_the_same_as_all_factors(monkeypatch, name, border, size):
     """State by state, in value and in gradient; the sum is made in the same order."""
-    monkeypatch.setenv(kernel.VARIABLE, name)
+    monkeypatch.setenv(compiled.VARIABLE, name)
     rng = np.random.default_rng(0)
     options = {"window_size": 9, "border": border, "normalization": "softmax"}
     queries, keys, values = (
@@ -218,10 +219,10 @@ def test_logits_that_are_kept_give_the_same_as_all_factors(monkeypatch, name, bo
 @pytest.mark.parametrize("name", IN_FLOAT32)
 def test_logits_of_another_size_are_refused(name):
     array = np.ones((9, 9, 32), np.float32)
-    size = kernel._kernels.num_logits(9, 9, 5)
+    size = compiled.kernels.num_logits(9, 9, 5)
     for logits in (np.empty(size - 1, np.float32), np.empty(size + 1, np.float32)):
         with pytest.raises(ValueError, match="arrays"):
-            kernel._kernels.attend_rows(
+            compiled.kernels.attend_rows(
                 name,
                 *((array,), (array,), array, array.copy(), logits, True),
                 *(False, 9, 9, 5, False, 0, 9),
@@ -246,16 +247,16 @@ def test_several_threads_at_once(variant):
 def test_exponentials_are_exact_to_three_parts_in_ten_millions(name):
     exponents = np.linspace(-125, 126.9, 2**22, dtype=np.float32)
     powers = np.empty_like(exponents)
-    kernel._kernels.exponentials(name, exponents, powers)
+    compiled.kernels.exponentials(name, exponents, powers)
     exact = np.exp2(exponents.astype(np.float64))
     assert np.abs(powers / exact - 1).max() < 3e-7
     whole = np.arange(-125, 128, dtype=np.float32)[:240]
     powers = np.empty_like(whole)
-    kernel._kernels.exponentials(name, whole, powers)
+    compiled.kernels.exponentials(name, whole, powers)
     np.testing.assert_array_equal(powers, np.exp2(whole))
     special = np.repeat(np.float32([-1e30, -np.inf, -126, np.nan]), 4)
     powers = np.empty_like(special)
-    kernel._kernels.exponentials(name, special, powers)
+    compiled.kernels.exponentials(name, special, powers)
     np.testing.assert_array_equal(powers[:12], np.float32(2.0**-125))
     assert np.isnan(powers[12:]).all()
 
@@ -279,13 +280,13 @@ def test_arrays_of_wrong_sizes_are_refused(variant):
     for queries, keys, values, rows in cases:
         arrays = (queries, keys, values, np.empty_like(values), None, False)
         with pytest.raises(ValueError, match="arrays"):
-            kernel._kernels.attend_rows(variant, *arrays, is_bfloat16, 9, 9, 5, False, *rows)
+            compiled.kernels.attend_rows(variant, *arrays, is_bfloat16, 9, 9, 5, False, *rows)
 
 
 def test_a_kernel_that_is_not_there_is_refused():
     array = np.ones((9, 9, 32), np.float32)
     with pytest.raises(NotImplementedError, match="no kernel sse9"):
-        kernel._kernels.attend_rows(
+        compiled.kernels.attend_rows(
             "sse9",
             (array,),
             (array,),
