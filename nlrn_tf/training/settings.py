@@ -5,7 +5,7 @@ import itertools
 
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.precision import POLICIES
+from nlrn_tf.precision import AUTO, POLICIES
 from nlrn_tf.settings import (
     documented,
     is_count,
@@ -121,7 +121,13 @@ class TrainingConfig:
         0.5, "Global norm at which the gradient is clipped.", may_change=True
     )
     ema_decay: float = setting(0.0, "Decay of the average of the weights (0: no average).")
-    precision: str = setting("float32", "Of the products.", choices=POLICIES, may_change=True)
+    precision: str = setting(
+        "float32",
+        "Of the products; auto takes bfloat16 where the processor or GPU has instructions for it, "
+        "else float32.",
+        choices=(AUTO, *POLICIES),
+        may_change=True,
+    )
     max_skipped: int = setting(
         20, "Stops after this many steps in a row without a finite gradient.", may_change=True
     )

@@ -16,6 +16,7 @@ A work folder holds
 """
 
 import contextlib
+import dataclasses
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from nlrn_tf.data.pipeline import PipelineConfig, make_dataset
 from nlrn_tf.data.records import ensure_records, reading
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
-from nlrn_tf.precision import POLICIES
+from nlrn_tf.precision import POLICIES, resolved
 from nlrn_tf.tasks.registry import task_named
 from nlrn_tf.training.checkpoint import save_checkpoint
 from nlrn_tf.training.growth import grow_state
@@ -72,6 +73,7 @@ def train(
         `max_skipped` steps in a row had a gradient that was not finite.
       KeyboardInterrupt: after Ctrl-C or SIGTERM, with a checkpoint written.
     """
+    config = dataclasses.replace(config, precision=resolved(config.precision))
     workdir = Path(workdir)
     records_dir = Path(records_dir or workdir / "records")
     records = ensure_records(

@@ -1,6 +1,7 @@
 /* Runs the kernels of this processor on arrays that end where they must, for the sanitizers.
  *
- * All kernels that take float32 must agree, alone and with logits added over two states. */
+ * All kernels that take float32 must agree, alone and with logits added over two states, and
+ * convolve as the sum over the neighbours does. */
 
 #include <math.h>
 #include <stdio.h>
@@ -119,6 +120,45 @@ static double run(const Case *c, int is_bfloat16, int keeps_logits) {
   return largest;
 }
 
+/* A number of the convolution by its definition. */
+static double convolved_at(const Convolution *c, const float *weights, int y, int x, int output) {
+  double sum = 0.0;
+  for (int i = 0; i < 9; ++i) {
+    const int row = y + i / 3 - 1, column = x + i % 3 - 1;
+    if (row < 0 || row >= c->height || column < 0 || column >= c->width) continue;
+    const float *pixel = c->image + ((size_t)row * c->width + column) * c->inputs;
+    for (int k = 0; k < c->inputs; ++k)
+      sum += (double)pixel[k] * weights[((size_t)i * c->inputs + k) * c->outputs + output];
+  }
+  return sum;
+}
+
+/* The largest error of a kernel, which convolves in two bands. */
+static double convolve(const Kernel *kernel, int height, int width, int inputs, int outputs) {
+  const size_t pixels = (size_t)height * width, count = num_transformed(inputs, outputs);
+  float *image = numbers(pixels * inputs), *weights = numbers((size_t)9 * inputs * outputs);
+  float *transformed = allocated(count * sizeof(float));
+  const Convolution c = {.image = image,
+                         .transformed = transformed,
+                         .convolved = allocated(pixels * outputs * sizeof(float)),
+                         .height = height,
+                         .width = width,
+                         .inputs = inputs,
+                         .outputs = outputs};
+  kernel->transform_weights(weights, transformed, inputs, outputs);
+  const int middle = height / 2 / CONVOLUTION_TILE * CONVOLUTION_TILE;
+  if (middle && !kernel->convolve_rows(&c, 0, middle)) exit(2);
+  if (!kernel->convolve_rows(&c, middle, height)) exit(2);
+  double largest = 0.0;
+  for (size_t i = 0; i < pixels * outputs; ++i) {
+    const int pixel = (int)(i / outputs), output = (int)(i % outputs);
+    const double exact = convolved_at(&c, weights, pixel / width, pixel % width, output);
+    largest = fmax(largest, fabs(exact - c.convolved[i]));
+  }
+  free(image), free(weights), free(transformed), free(c.convolved);
+  return largest;
+}
+
 int main(void) {
   int is_good = 1;
   for (int is_bfloat16 = 0; is_bfloat16 < 2; ++is_bfloat16)
@@ -133,6 +173,12 @@ int main(void) {
     float exponents[64], powers[64];
     for (int i = 0; i < 64; ++i) exponents[i] = 4.0f * i - 250.0f;
     if (kernel->exponentials) kernel->exponentials(exponents, powers, 64);
+    const int sizes[][2] = {{1, 1}, {4, 64}, {5, 3}, {13, 70}, {1, 300}};
+    for (int i = 0; kernel->convolve_rows && i < 5; ++i) {
+      const double error = convolve(kernel, sizes[i][0], sizes[i][1], 16, 48);
+      is_good = is_good && error < 2e-4;
+      if (error >= 2e-4) printf("%s: a convolution is off by %g\n", kernel->name, error);
+    }
     printf("%s: %s\n", kernel->name, is_good ? "clean" : "wrong");
   }
   return !is_good;

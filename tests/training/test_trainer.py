@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import nlrn_tf
+from nlrn_tf import precision
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import write_image
 from nlrn_tf.training.checkpoint import latest_checkpoint
@@ -109,6 +110,15 @@ class TestRun:
         counters = latest_checkpoint(tmp_path / "checkpoints").state["counters"]
         expected = {"updates": 2, "loss_scale": 4096, "since_scaled": 1}
         assert {name: float(value) for name, value in counters.items()} == expected
+
+    @pytest.mark.parametrize(("multiplies", "taken"), [(True, "bfloat16"), (False, "float32")])
+    def test_auto_takes_bfloat16_where_the_processor_does(
+        self, photos, tmp_path, monkeypatch, multiplies, taken
+    ):
+        monkeypatch.setattr(precision, "_cpu_multiplies", lambda: multiplies)
+        config = dataclasses.replace(SMALL, steps=1, validation_images=(), precision="auto")
+        train(config, workdir=tmp_path, data_dir=photos)
+        assert latest_checkpoint(tmp_path / "checkpoints").config["precision"] == taken
 
     def test_starts_from_given_weights(self, photos, tmp_path):
         first = train(SMALL, workdir=tmp_path / "a", data_dir=photos)
