@@ -1,10 +1,16 @@
-"""The processor of this machine."""
+"""The processor and the memory of this machine."""
 
 import os
 import platform
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
+
+# Of the container that the process runs in, of both versions of control groups.
+MEMORY_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 
 def processor_name() -> str:
@@ -26,6 +32,15 @@ def num_cores() -> int:
     """The cores that this process may use."""
     can_tell = hasattr(os, "sched_getaffinity")  # not on macOS
     return len(os.sched_getaffinity(0)) if can_tell else os.cpu_count() or 1
+
+
+def memory() -> int:
+    """The bytes of memory that this machine has or, if less, that its container may use."""
+    amounts = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in MEMORY_LIMITS:
+        text = path.read_text().strip() if path.exists() else "max"
+        amounts += [int(text)] if text.isdigit() else []
+    return min(amounts)
 
 
 def _entry(name: str) -> str:

@@ -12,7 +12,7 @@ from nlrn_tf.export.planes import Network
 from nlrn_tf.model import NLRN
 from nlrn_tf.restoration.checks import FLOAT_RANGE
 from nlrn_tf.restoration.colour import companions
-from nlrn_tf.restoration.planes import default_tile_size
+from nlrn_tf.restoration.planes import SMALLEST_MEMORY, default_tile_size
 from nlrn_tf.tasks.registry import task_of
 from nlrn_tf.weights.level_choice import MAX_LEVEL
 
@@ -69,7 +69,12 @@ class ServedModel(tf.Module):
             lambda planes: model(planes), input_signature=[planes], autograph=False
         ).get_concrete_function()
         own = model.config.noise_sigma
-        return Network(function, default_tile_size(model), own, model.config.trained_sigma or own)
+        return Network(
+            function,
+            default_tile_size(model, SMALLEST_MEMORY),
+            own,
+            model.config.trained_sigma or own,
+        )
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The signatures by name, traced."""

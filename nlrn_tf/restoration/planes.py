@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from nlrn_tf import machine
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.layers.propagation import logits_kept
 from nlrn_tf.model import NLRN
@@ -24,18 +25,27 @@ OVERLAP = 64
 
 _STEP = 64  # of the default size of tiles, in pixels
 
+# For a tile; what larger tiles save in overlap is worth the memory of a machine that has it.
+SMALLEST_MEMORY, LARGEST_MEMORY = 3 * 2**30, int(4.5 * 2**30)
 
-def default_tile_size(model: Model) -> int:
-    """Side of a square piece that the network of the paper restores within 3 GiB.
+
+def tile_memory() -> int:
+    """The bytes that a tile may take here: a fifth of all, between 3 and 4.5 GiB."""
+    return min(max(machine.memory() // 5, SMALLEST_MEMORY), LARGEST_MEMORY)
+
+
+def default_tile_size(model: Model, memory: int) -> int:
+    """Side of a square piece that the network of the paper restores within `memory` bytes.
 
     It takes about 5.5 KB a pixel in bfloat16 and twice as much in float32; where the kernel of the
     attention keeps the logits of a window, these and 6 KB.
     """
     dtype = getattr(model, "compute_dtype", "float32")
     logits = logits_kept(model.config, dtype) if isinstance(model, NLRN) else 0
+    per_pixel = 5632 if dtype != "float32" else 11264
     if logits:
-        return math.isqrt(3 * 2**30 // (4 * logits + 6 * 2**10)) // _STEP * _STEP
-    return 512 if dtype == "float32" else 704
+        per_pixel = 4 * logits + 6144
+    return math.isqrt(memory // per_pixel) // _STEP * _STEP
 
 
 def predict(
@@ -68,7 +78,7 @@ def predict(
     """
     image = _checked_plane(image)
     tile_size, overlap = _checked_tiling(
-        default_tile_size(model) if tile_size is None else tile_size, overlap
+        default_tile_size(model, tile_memory()) if tile_size is None else tile_size, overlap
     )
     height, width = image.shape
     tile_height, tile_width = tile_shape(height, width, tile_size, overlap)

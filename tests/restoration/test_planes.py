@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
+from nlrn_tf.restoration import planes
 from nlrn_tf.restoration.planes import predict, predict_patches, self_ensemble
 from nlrn_tf.restoration.restorer import restore
 from tests.support.restoration import (
@@ -173,3 +174,20 @@ def test_network_restores_patches_and_colour(network):
         np.testing.assert_array_equal(
             restored[..., channel], restore(network, np.ascontiguousarray(rgb[..., channel]))
         )
+
+
+@pytest.mark.parametrize(
+    ("total", "expected"),
+    [(2 * 2**30, 3 * 2**30), (20 * 2**30, 4 * 2**30), (500 * 2**30, int(4.5 * 2**30))],
+)
+def test_tiles_take_a_fifth_of_the_memory_within_limits(monkeypatch, total, expected):
+    monkeypatch.setattr(planes.machine, "memory", lambda: total)
+    assert planes.tile_memory() == expected
+
+
+@pytest.mark.parametrize("memory", [3 * 2**30, 4 * 2**30])
+def test_default_tiles_fit_into_the_memory_and_nearly_fill_it(memory):
+    side = planes.default_tile_size(lambda images: images, memory)  # float32
+    per_pixel = 11 * 2**10
+    assert side % 64 == 0
+    assert side**2 * per_pixel <= memory < (side + 64) ** 2 * per_pixel
