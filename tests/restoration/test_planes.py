@@ -31,7 +31,8 @@ def test_tiled_equals_whole_for_a_small_receptive_field(height, width, tile_size
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
 
 
-def test_large_image_is_tiled_by_default():
+def test_large_image_is_tiled_by_default(monkeypatch):
+    monkeypatch.setattr(planes, "tile_memory", lambda: planes.SMALLEST_MEMORY)
     shapes = []
 
     def model(images):
