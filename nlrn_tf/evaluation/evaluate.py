@@ -26,6 +26,7 @@ from nlrn_tf.imaging.files import write_image
 from nlrn_tf.imaging.montage import comparison
 from nlrn_tf.imaging.quality import psnr, ssim
 from nlrn_tf.imaging.samples import to_uint8
+from nlrn_tf.precision import propagates_exactly
 from nlrn_tf.progress import image_progress
 from nlrn_tf.restoration.inference import Model
 from nlrn_tf.restoration.planes import PlaneFunction
@@ -188,7 +189,8 @@ def _weights_sha256(settings: EvaluationSettings) -> str | None:
 def _load(settings: EvaluationSettings, load: Callable) -> Model | None:
     if settings.method != NETWORK:
         return None
-    options = {"precision": settings.precision}
+    exact = propagates_exactly(settings.precision, settings.exact)
+    options = {"precision": settings.precision, "exact_propagation": exact}
     if settings.window_border is not None:
         options["window_border"] = settings.window_border
     model = load(settings.network, tuple(options.items()))

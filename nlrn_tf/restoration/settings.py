@@ -63,6 +63,7 @@ class RestorationSettings:
         "pixel of a tile in bfloat16, twice as much in float32. Default: what "
         "takes 3 GiB, 448 to 704.",
     )
+    exact: bool = setting(False, precision.EXACT_HELP)
     precision: str = setting(precision.AUTO, precision.HELP, choices=precision.CHOICES)
 
     def __post_init__(self):

@@ -189,6 +189,7 @@ def test_defaults():
         ({"max_images": 0}, "max_images"),
         ({"max_images": 2, "images": ["0"]}, "images"),
         ({"noise_sigma": 25, "quantize_lr": True}, "quantize_lr"),
+        ({"scale": 2, "method": "bicubic", "exact": True}, "exact=True"),
     ],
 )
 def test_impossible_settings_are_refused(values, message):
@@ -284,6 +285,8 @@ def test_help_is_complete():
     done = run_eval("--help")
     assert done.returncode == 0
     fixed = "dataset task noise_sigma scale weights method protocol stride patch_size max_images"
-    others = "[no]self_ensemble output_dir window_border json images [no]quantize_lr precision"
+    others = (
+        "[no]self_ensemble output_dir window_border json images [no]quantize_lr precision [no]exact"
+    )
     for flag in f"{fixed} {others}".split():
         assert f"--{flag}:" in done.stdout
