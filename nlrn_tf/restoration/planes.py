@@ -132,6 +132,27 @@ def predict_patches(
     return (total / count).astype(np.float32)
 
 
+def pixels_in_tiles(
+    model: Model, shape: tuple[int, int], tile_size: int | None = None, overlap: int | None = None
+) -> int:
+    """How many pixels the model takes in `predict` of an image `[H, W]`: overlaps count again."""
+    tile_size, overlap = _checked_tiling(
+        default_tile_size(model) if tile_size is None else tile_size, overlap
+    )
+    counts = [
+        len(positions(side, tile, max(tile - overlap, 1))) * tile
+        for side, tile in zip(shape, tile_shape(*shape, tile_size, overlap), strict=True)
+    ]
+    return math.prod(counts)
+
+
+def pixels_in_patches(shape: tuple[int, int], patch_size: int, stride: int) -> int:
+    """How many pixels a model takes in `predict_patches` of an image `[H, W]`."""
+    lengths = [min(patch_size, side) for side in shape]
+    pairs = zip(shape, lengths, strict=True)
+    return math.prod(len(positions(side, length, stride)) * length for side, length in pairs)
+
+
 def self_ensemble(predict_function: PlaneFunction, image: np.ndarray) -> np.ndarray:
     """The mean over the 8 flips and rotations of the image ("MV" in the tables of the paper).
 
