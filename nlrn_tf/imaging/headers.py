@@ -19,7 +19,7 @@ def read_shape(path: str | os.PathLike) -> tuple[int, int, int] | None:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of large images, and of damaged metadata
             with PIL.Image.open(path) as image:
                 is_grey = image.mode in _GREY_MODES or image.mode.startswith("I;16")
                 return image.height, image.width, 1 if is_grey else 3

@@ -36,6 +36,10 @@ _PART = 1 / 20
 LEAST_PIXELS = round(_FIRST**2 / _PART)
 
 
+def _seconds() -> float:
+    return time.perf_counter()
+
+
 class Choice(Protocol):
     """What `RestorationSettings` and `EvaluationSettings` have in common."""
 
@@ -65,7 +69,7 @@ class Expected:
 
 def expected(
     jobs: Sequence[tuple[Restorer | None, Sequence[Shape | None]]],
-    clock: Clock = time.perf_counter,
+    clock: Clock = _seconds,
 ) -> list[Expected]:
     """What the images of each job cost.
 
@@ -100,9 +104,7 @@ def expected(
     return results
 
 
-def seconds_for_a_pixel(
-    run: Callable[[int], int], work: float, clock: Clock = time.perf_counter
-) -> float:
+def seconds_for_a_pixel(run: Callable[[int], int], work: float, clock: Clock = _seconds) -> float:
     """Measures a network once it is warm.
 
     Args:
@@ -230,14 +232,16 @@ def _enlarged(shape: Shape | None, restorer: Restorer) -> Shape | None:
 
 def _work(restorer: Restorer, shape: Shape) -> list[tuple[Model, int]]:
     """The pixels that each network takes of an image, as often as it takes a plane."""
-    size, views = shape[:2], 8 if restorer.self_ensemble else 1
+    height, width, channels = shape
+    views = 4 * [(height, width), (width, height)] if restorer.self_ensemble else [(height, width)]
 
-    def pixels(model):
+    def pixels(model, view):
         if restorer.protocol == "patches":
-            return views * pixels_in_patches(size, restorer.patch_size, restorer.stride)
-        return views * pixels_in_tiles(model, size, restorer.tile_size, restorer.overlap)
+            return pixels_in_patches(view, restorer.patch_size, restorer.stride)
+        return pixels_in_tiles(model, view, restorer.tile_size, restorer.overlap)
 
-    return [(model, pixels(model)) for model in restorer.models(shape[2])]
+    models = restorer.models(channels)
+    return [(model, sum(pixels(model, view) for view in views)) for model in models]
 
 
 def _run(restorer: Restorer, model: Model) -> Callable[[int], int]:
