@@ -135,7 +135,7 @@ class ImageProgress(Progress):
             return
         self._last_line = time.monotonic()
         done = int(task.completed + 1e-6)  # of parts that are added up
-        line = f"{done} of {task.total:.0f} images done, {_shown(self.left.seconds())} left"
+        line = f"{done} of {task.total:.0f} images done, {shown(self.left.seconds())} left"
         self.console.print(line, markup=False, soft_wrap=True)
 
 
@@ -147,8 +147,9 @@ class _TimeLeftColumn(ProgressColumn):
     def render(self, task) -> Text:
         left = self._progress.left
         seconds = None if left is None else left.seconds()
-        return Text(f"{_shown(seconds)} left", style="progress.remaining")
+        return Text(f"{shown(seconds)} left", style="progress.remaining")
 
 
-def _shown(seconds: float | None) -> str:
+def shown(seconds: float | None) -> str:
+    """Hours, minutes and seconds; "?" where they are not known."""
     return "?" if seconds is None else str(datetime.timedelta(seconds=round(seconds)))

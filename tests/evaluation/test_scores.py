@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nlrn_tf import precision
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.evaluate import evaluate, evaluate_all
@@ -161,22 +160,6 @@ def test_other_weights_and_another_precision_are_told_apart(set5, weights):
     settings["precision"] = "bfloat16"
     with pytest.raises(NLRNError, match="precision float32 there, bfloat16 now"):
         evaluate(EvaluationSettings(weights=str(copy), **settings), **options)
-
-
-def test_scores_with_the_exact_sum_and_without_are_told_apart(set5, weights, monkeypatch):
-    """float32 by its name is exact, and auto is not, where it takes float32 too."""
-    monkeypatch.setattr(precision, "_cpu_multiplies", lambda: False)
-    settings = {"dataset": "Set5", "max_images": 1, "weights": str(weights / "1.keras")}
-    results = {}
-    for asked in ({"precision": "float32"}, {"exact": True}, {}):
-        options = {"data_dir": set5, "json_path": set5 / f"{len(results)}.json"}
-        results[len(results)] = evaluate(EvaluationSettings(**settings, **asked), **options)
-    assert [result["settings"].get("exact") for result in results.values()] == [None, None, False]
-    options["json_path"] = set5 / "0.json"
-    again = evaluate(EvaluationSettings(exact=True, **settings), **options)
-    assert again["images"] == results[0]["images"]  # taken over
-    with pytest.raises(NLRNError, match="exact True there, False now"):
-        evaluate(EvaluationSettings(**settings), **options)
 
 
 def test_images_whose_files_are_missing_are_done_again(set5):
