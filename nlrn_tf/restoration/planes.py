@@ -92,6 +92,7 @@ def predict_patches(
     patch_size: int = 45,
     stride: int = 7,
     batch_size: int = PATCHES_AT_A_TIME,
+    on_progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """Restores all overlapping patches and averages them: the protocol of the original release.
 
@@ -103,6 +104,7 @@ def predict_patches(
       patch_size: side of the patches in pixels; a shorter side of the image is taken whole.
       stride: pixels between patches, at most `patch_size`; the last ones end at the border.
       batch_size: patches restored at a time.
+      on_progress: called after each batch with the fraction of the patches that it was.
 
     Returns:
       float32 `[H, W]`, not clipped.
@@ -131,6 +133,8 @@ def predict_patches(
         for patch, (y, x) in zip(apply_model(model, batch, one_size=True), chunk, strict=False):
             total[y : y + height, x : x + width] += patch[..., 0]
             count[y : y + height, x : x + width] += 1
+        if on_progress is not None:
+            on_progress(len(chunk) / len(corners))
     return (total / count).astype(np.float32)
 
 

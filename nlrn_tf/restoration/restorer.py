@@ -257,7 +257,7 @@ class Restorer:
 
     def _view(self, model: Model, image: np.ndarray, report: OnProgress) -> np.ndarray:
         if self.protocol == "patches":
-            return predict_patches(model, image, self.patch_size, self.stride)
+            return predict_patches(model, image, self.patch_size, self.stride, on_progress=report)
         return predict(
             model, image, tile_size=self.tile_size, overlap=self.overlap, on_progress=report
         )
