@@ -26,14 +26,15 @@ Clock = Callable[[], float]
 # In seconds. Shorter work is not told of, and only for longer work something faster is named.
 SHORT, LONG = 20, 300
 
-# Sides of what is measured, in pixels: to compile the network, at first, and at most where the
-# first took so little time that a larger piece takes about MEASURED_SECONDS.
-_WARM_UP, _FIRST, _LARGEST = 16, 64, 448
-MEASURED_SECONDS = 0.7
+# Sides of what is measured, in pixels: at first, and at most where that took so little time that a
+# larger piece takes about MEASURED_SECONDS.
+_FIRST, _LARGEST = 48, 448
+MEASURED_SECONDS = 0.4
 
-# The measurement is at most this part of the work; less work is not measured.
-_PART = 1 / 20
-LEAST_PIXELS = round(_FIRST**2 / _PART)
+# Each of the two measurements is at most this part of the work, with the run before it that makes
+# the network ready for the size. Less work is not measured.
+_PART = 1 / 12
+LEAST_PIXELS = round(2 * _FIRST**2 / _PART)
 
 
 def _seconds() -> float:
@@ -73,7 +74,7 @@ def expected(
 ) -> list[Expected]:
     """What the images of each job cost.
 
-    Where all are more than `LEAST_PIXELS`, the networks are measured, each for a second or two.
+    Where all are more than `LEAST_PIXELS`, the networks are measured, each for about a second.
 
     Args:
       jobs: restorers and the images that they get, enlarged ones as large as they become; None
@@ -112,16 +113,16 @@ def seconds_for_a_pixel(run: Callable[[int], int], work: float, clock: Clock = _
       work: pixels that the network is going to take.
       clock: in seconds.
     """
-    run(_WARM_UP)
 
     def measured(side):
+        run(side)
         start = clock()
         pixels = run(side)
         return (clock() - start) / pixels
 
     rate = measured(_FIRST)
     quick = math.sqrt(MEASURED_SECONDS / max(rate, 1e-9))
-    larger = int(min(quick, math.sqrt(_PART * work), _LARGEST))
+    larger = int(min(quick, math.sqrt(_PART * work / 2), _LARGEST))
     return measured(larger) if larger >= 1.5 * _FIRST else rate
 
 

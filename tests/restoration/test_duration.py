@@ -103,11 +103,11 @@ def test_several_jobs_and_sizes_that_are_not_known():
 
 def test_little_work_is_not_measured():
     model = Timed(1.0)
-    [found] = expected([(Restorer(model), [(100, 200, 1), (200, 200, 1)])], model.clock)
+    [found] = expected([(Restorer(model), [(100, 200, 1), (100, 300, 1)])], model.clock)
     assert not found.in_seconds
     assert model.pixels == 0
     assert found.seconds == 0
-    assert found.costs == [20_000, 40_000]
+    assert found.costs == [20_000, 30_000]
 
 
 @given(rate=st.floats(0.001 * MICROSECOND, 300 * MICROSECOND), work=st.floats(8e4, 1e10))
@@ -120,8 +120,8 @@ def test_the_measurement_is_small_and_knows_no_warm_up(rate, work):
 
     measured = seconds_for_a_pixel(run, work, model.clock)
     assert measured == pytest.approx(rate)
-    assert model.now - 3.0 < 2.1  # seconds
-    assert model.pixels < 0.11 * work
+    assert model.now - 3.0 < 2.5  # seconds, of a network as slow as 300 microseconds a pixel
+    assert model.pixels < 0.17 * max(work, duration.LEAST_PIXELS)
 
 
 def test_short_work_is_not_told_and_long_work_with_what_is_faster():
