@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import platform
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures.process import BrokenProcessPool
 
 from rich.console import Console
@@ -16,22 +16,40 @@ from rich.table import Table
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import write_text
-from nlrn_tf.machine import num_cores, processor_name
+from nlrn_tf.machine import num_cores, processor_features, processor_name
 
 _WIDTH = 110  # at least, in characters
 _PACKAGES = ("tensorflow", "keras", "numpy")
+# What the kernels and the choice of the precision depend on.
+_INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+OPERATIONS = "TensorFlow's operations"
 
 
 def machine() -> dict:
     """The processor, the memory, and the versions of what computes."""
+    features = processor_features()
     return {
         "cpu": processor_name(),
+        "instructions": " ".join(name for name in _INSTRUCTIONS if name in features),
         "cores": num_cores(),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "load_average": round(os.getloadavg()[0], 1),  # of the minute before: others at work?
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in _PACKAGES},
     }
+
+
+def attention_by(precision: str, channels: Collection[int]) -> str:
+    """What attends in the windows of whole images: "kernel for avx2", or `OPERATIONS`.
+
+    Args:
+      precision: of the products, "float32" or "bfloat16".
+      channels: of the embeddings and of the states.
+    """
+    from nlrn_tf.layers.attention import kernel  # loads TensorFlow
+
+    variant = kernel.variant_for(precision, channels)
+    return f"kernel for {variant}" if variant else OPERATIONS
 
 
 def in_a_process(described: str, advice: str, function: Callable, *arguments):
@@ -70,7 +88,7 @@ def report(
       title: what was measured.
       settings: what it was measured with; shown below the table.
       rows: of the table, with the same keys, which are the titles of the columns. Floats are shown
-        with four significant digits.
+        with four significant digits, None as nothing.
       json_path: file for {"title", "date", "machine", "settings", "rows"}; None writes none.
 
     Raises:
@@ -104,6 +122,8 @@ def _listed(values: dict) -> str:
 
 
 def _shown(value) -> str:
+    if value is None:
+        return ""
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
     return str(value)

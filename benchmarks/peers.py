@@ -7,7 +7,8 @@ The noise and the scores are those of run_eval.py. All methods know the level of
 non-local means get the image rounded and clipped to 8 bits, all others as it is; of several filter
 strengths the one with the best mean PSNR on these images is taken. BM3D is measured when the
 package `bm3d` is installed. "seconds" is the mean of an image, after a first small image on which
-each method loads what it needs and our network is compiled.
+each method loads what it needs and our network is compiled. Published figures of networks stand
+beside them without seconds; they are of the whole set, and of noise that was drawn differently.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import common
 from nlrn_tf import cli, precision
 from nlrn_tf.datasets import location
-from nlrn_tf.datasets.benchmarks import BENCHMARKS
+from nlrn_tf.datasets.benchmarks import BENCHMARKS, paper_figures, published_figures
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.settings import EvaluationSettings
 
@@ -41,6 +42,7 @@ _JSON = flags.DEFINE_string("json", None, "File for the figures.")
 
 _SETTINGS = ("dataset", "noise_sigma", "max_images", "images", "precision")
 SMALL = 66  # side in pixels
+_COLUMNS = ("method", "PSNR", "SSIM", "seconds")
 
 
 def main(_: list[str]) -> None:
@@ -80,8 +82,8 @@ def main(_: list[str]) -> None:
         scores[ours] = _scored(ours, model, network)
     common.report(
         f"Denoising of {settings.dataset} at sigma {sigma:g}",
-        _described(networks, len(scores[ours]["images"]), strength, peers.has_bm3d()),
-        _rows(scores),
+        _described(networks, models, len(scores[ours]["images"]), strength, peers.has_bm3d()),
+        _rows(scores) + _published(settings),
         _JSON.value,
     )
 
@@ -106,19 +108,38 @@ def _rows(scores: dict[str, dict]) -> list[dict]:
         (name, result["psnr"], result["ssim"], result["seconds_per_image"])
         for name, result in scores.items()
     ]
-    return [dict(zip(("method", "PSNR", "SSIM", "seconds"), row, strict=True)) for row in rows]
+    return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+
+
+def _published(settings: EvaluationSettings) -> list[dict]:
+    """The figures of the paper and of others, for the whole set."""
+    paper = paper_figures(settings.dataset, settings.of_task.name, settings.setting)
+    sources = {
+        "paper": paper[1] if paper else {},
+        "published": published_figures(settings.dataset, settings.setting),
+    }
+    count = BENCHMARKS[settings.dataset].count
+    rows = [
+        (f"{name} ({source}, all {count})", figure["psnr"], figure["ssim"], None)
+        for source, figures in sources.items()
+        for name, figure in figures.items()
+    ]
+    return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
 
 
 def _described(
-    networks: list[EvaluationSettings], count: int, strength: float, with_bm3d: bool
+    networks: list[EvaluationSettings], models: list, count: int, strength: float, with_bm3d: bool
 ) -> dict:
     import cv2
 
     version = importlib.metadata.version
+    kind = precision.resolved(networks[0].precision)
+    channels = [(model.config.embedding_size, model.config.filters) for model in models]
     return {
         "images": count,
         "weights": ", ".join(network.weights for network in networks),
-        "precision": precision.resolved(networks[0].precision),
+        "precision": kind,
+        "attention": ", ".join(dict.fromkeys(common.attention_by(kind, c) for c in channels)),
         "OpenCV": f"{cv2.__version__} (h {strength:g} sigma, {cv2.getNumThreads()} threads)",
         "scikit-image": version("scikit-image"),
         "BM3D": version("bm3d") if with_bm3d else "not installed",

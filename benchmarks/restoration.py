@@ -50,17 +50,20 @@ def main(_: list[str]) -> None:
             "Leave this size out",
             measure,
             *(_WEIGHTS.value, protocol, kind, shape),
+            precision.propagates_exactly(_PRECISION.value),
         )
         rows.append({"image": size, "protocol": protocol, "precision": kind, **found})
     whole = {row["image"]: row["seconds"] for row in rows if row["protocol"] == "whole"}
     for row in rows:
         row["times whole"] = row["seconds"] / whole.get(row["image"], float("nan"))
     settings = {"weights": _WEIGHTS.value, "patches": f"{PATCH}x{PATCH} at stride {STRIDE}"}
-    settings["attention"] = _attention(chosen)
+    settings["precision"], settings["attention"] = chosen, _attention(chosen)
     common.report("Restoration", settings, rows, _JSON.value)
 
 
-def measure(weights: str, protocol: str, kind: str, shape: tuple[int, int]) -> dict:
+def measure(
+    weights: str, protocol: str, kind: str, shape: tuple[int, int], is_exact: bool | None
+) -> dict:
     """Restores an image of `shape` in this process; see the head of this module.
 
     Args:
@@ -68,6 +71,7 @@ def measure(weights: str, protocol: str, kind: str, shape: tuple[int, int]) -> d
       protocol: "whole" or "patches".
       kind: the precision, "float32" or "bfloat16".
       shape: height and width in pixels.
+      is_exact: `exact_propagation` of the network.
     """
     cli.start_tensorflow()
     from nlrn_tf.imaging.quality import psnr
@@ -80,7 +84,7 @@ def measure(weights: str, protocol: str, kind: str, shape: tuple[int, int]) -> d
             return predict(model, image)
         return predict_patches(model, image, PATCH, STRIDE)
 
-    model = load_model(weights, precision=kind)
+    model = load_model(weights, precision=kind, exact_propagation=is_exact)
     clean = _photograph(shape)
     noise = np.random.default_rng(0).normal(0, model.config.noise_sigma, shape)
     noisy = ((clean + noise) / 255).astype(np.float32)
@@ -102,10 +106,10 @@ def measure(weights: str, protocol: str, kind: str, shape: tuple[int, int]) -> d
 
 def _attention(kind: str) -> str:
     cli.start_tensorflow()
-    from nlrn_tf.layers.attention import kernel
+    from nlrn_tf.weights.loading import load_model
 
-    variant = kernel.variant_for(kind, (kernel.AMX_CHANNELS,))
-    return f"kernel for {variant}" if variant else "TensorFlow's operations"
+    config = load_model(_WEIGHTS.value).config
+    return common.attention_by(kind, (config.embedding_size, config.filters))
 
 
 def _shape(size: str) -> tuple[int, int]:

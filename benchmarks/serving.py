@@ -201,6 +201,7 @@ def _report(firsts: list[dict], load: Load, checks: list[Check]) -> None:
         "seconds": round(load.seconds, 1),
         "concurrent_runs": _CONCURRENT_RUNS.value,
         "precision": precision.resolved(_PRECISION.value),
+        "attention": common.OPERATIONS,
         "server": "serving/stand_in/endpoint.py, gRPC",
     }
     common.report("Serving", settings, rows, _JSON.value)

@@ -96,6 +96,7 @@ def _described(settings: StepSettings) -> dict:
         "filters": settings.filters,
         "embedding": settings.embedding_size,
         "precision": settings.precision,
+        "attention": common.OPERATIONS,
         "ema_decay": settings.ema_decay,
         "steps": settings.steps,
         "GFLOP counted for a step": settings.flops / 1e9,

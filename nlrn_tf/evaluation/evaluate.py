@@ -19,6 +19,7 @@ from nlrn_tf.config import NLRNConfig
 from nlrn_tf.datasets import location
 from nlrn_tf.datasets.benchmarks import BENCHMARKS, benchmark_images, check_names
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.evaluation.forecast import forecast
 from nlrn_tf.evaluation.report import print_overview, print_scores
 from nlrn_tf.evaluation.scores import Scores, resume, write_scores
 from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
@@ -26,7 +27,9 @@ from nlrn_tf.imaging.files import write_image
 from nlrn_tf.imaging.montage import comparison
 from nlrn_tf.imaging.quality import psnr, ssim
 from nlrn_tf.imaging.samples import to_uint8
+from nlrn_tf.precision import propagates_exactly
 from nlrn_tf.progress import image_progress
+from nlrn_tf.restoration.duration import Expected
 from nlrn_tf.restoration.inference import Model
 from nlrn_tf.restoration.planes import PlaneFunction
 from nlrn_tf.restoration.restorer import OnProgress, Restorer
@@ -98,13 +101,24 @@ def evaluate_all(
     if json_path is not None:
         names = [[path.name for path in paths.values()] for paths in chosen]
         resume(json_path, evaluations, names)
-    for scores, paths in zip(evaluations, chosen, strict=True):
-        folder = _output_folder(output_dir, scores.settings, len(evaluations))
-        missing = {k: path for k, path in paths.items() if not _is_done(scores, path, folder)}
+    folders = [_output_folder(output_dir, each, len(evaluations)) for each in all_settings]
+    all_missing = [
+        {k: path for k, path in paths.items() if not _is_done(scores, path, folder)}
+        for scores, paths, folder in zip(evaluations, chosen, folders, strict=True)
+    ]
+    restorers = [
+        _restorer(settings, model or _load(settings, load)) if missing else None
+        for settings, missing in zip(all_settings, all_missing, strict=True)
+    ]
+    costs: Sequence[Expected | None] = [None] * len(all_settings)
+    if console is not None:
+        costs = forecast(all_settings, restorers, all_missing, console)
+    for scores, restorer, missing, paths, folder, cost in zip(
+        evaluations, restorers, all_missing, chosen, folders, costs, strict=True
+    ):
         if missing:
-            network = model or _load(scores.settings, load)
             for image in _score_images(
-                scores.settings, network, missing, len(paths), folder, console is not None
+                scores.settings, restorer, missing, len(paths), folder, cost
             ):
                 scores.images[image["name"]] = image
                 if json_path is not None:
@@ -162,17 +176,19 @@ def _is_done(scores: Scores, path: Path, folder: Path | None) -> bool:
 
 def _score_images(
     settings: EvaluationSettings,
-    model: Model | None,
+    restorer: Restorer | None,
     missing: dict[int, Path],
     total: int,
     folder: Path | None,
-    visible: bool,
+    cost: Expected | None,
 ) -> Iterator[dict]:
-    """Scores the images that are missing of a total, and shows progress and time left."""
-    with image_progress(visible) as progress:
+    """Scores the images that are missing of a total; shows progress and time left with a cost."""
+    with image_progress(cost is not None) as progress:
         before = total - len(missing)
         bar = progress.add_task("", total=total, completed=before)
-        restore = _restore_function(settings, model, lambda part: progress.advance(bar, part))
+        if cost is not None:
+            progress.expect([0.0] * before + cost.costs, in_seconds=cost.in_seconds)
+        restore = _restore_function(restorer, lambda part: progress.advance(bar, part))
         for done, (index, path) in enumerate(missing.items(), start=before):
             progress.update(bar, completed=done, description=escape(path.name))
             yield _score(settings, restore, path, index, folder)
@@ -188,7 +204,8 @@ def _weights_sha256(settings: EvaluationSettings) -> str | None:
 def _load(settings: EvaluationSettings, load: Callable) -> Model | None:
     if settings.method != NETWORK:
         return None
-    options = {"precision": settings.precision}
+    exact = propagates_exactly(settings.precision, settings.exact)
+    options = {"precision": settings.precision, "exact_propagation": exact}
     if settings.window_border is not None:
         options["window_border"] = settings.window_border
     model = load(settings.network, tuple(options.items()))
@@ -222,18 +239,21 @@ def check_purpose(config: NLRNConfig, settings: EvaluationSettings) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def _restore_function(
-    settings: EvaluationSettings, model: Model | None, on_progress: OnProgress
-) -> PlaneFunction:
-    """The function from the degraded to the restored image, float32 `[H, W]` or `[H, W, 3]`."""
+def _restorer(settings: EvaluationSettings, model: Model | None) -> Restorer | None:
     if model is None:
-        return lambda image: image
+        return None
     fields = ("self_ensemble", "protocol", "patch_size", "stride", "colour")
     options = {name: getattr(settings, name) for name in fields}
     config = getattr(model, "config", None)
     if config is not None:
         options |= settings.of_task.restoring(config, **settings.degradation)
-    restorer = Restorer(model, **options)
+    return Restorer(model, **options)
+
+
+def _restore_function(restorer: Restorer | None, on_progress: OnProgress) -> PlaneFunction:
+    """The function from the degraded to the restored image, float32 `[H, W]` or `[H, W, 3]`."""
+    if restorer is None:
+        return lambda image: image
 
     def restore(image: np.ndarray) -> np.ndarray:
         if image.ndim == 3:

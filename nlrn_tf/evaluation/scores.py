@@ -15,7 +15,7 @@ from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
 from nlrn_tf.files import write_text
-from nlrn_tf.precision import resolved
+from nlrn_tf.precision import propagates_exactly, resolved
 from nlrn_tf.tasks.registry import task_named
 
 MEASURES = ("psnr", "ssim", "input_psnr", "input_ssim")
@@ -67,7 +67,7 @@ class Scores:
     def identity(self) -> dict:
         """Everything that the scores depend on."""
         fixed = {key: getattr(self.settings, key) for key in _fixed(self.settings.of_task.name)}
-        return {**fixed, **self._conditions}
+        return _with_exact({**fixed, **self._conditions})
 
 
 def write_scores(path: str | os.PathLike, evaluations: Sequence[Scores]) -> None:
@@ -128,7 +128,7 @@ def resume(
         if "settings" not in result:
             raise NLRNError(f"{path}: holds scores without all of their settings; {remedy}")
         fixed = {key: result[key] for key in _fixed(result["task"]) if key in result}
-        found = {**fixed, **result["settings"]}
+        found = _with_exact({**fixed, **result["settings"]})
         differences = [_differences(found, scores.identity()) for scores, _ in wanted]
         if all(differences):
             fewest = min(differences, key=len)
@@ -158,11 +158,25 @@ def _conditions(settings: EvaluationSettings, weights_sha256: str | None) -> dic
         "window_border": settings.window_border,
         "precision": resolved(settings.precision),
     }
+    exact = propagates_exactly(settings.precision, settings.exact)
+    if exact not in (None, _is_exact(conditions["precision"])):
+        conditions["exact"] = exact
     if BENCHMARKS[settings.dataset].colour:
         conditions["colour"] = settings.colour
     if settings.protocol == "patches":
         conditions |= {"patch_size": settings.patch_size, "stride": settings.stride}
     return conditions
+
+
+def _with_exact(identity: dict) -> dict:
+    """With "exact" where it is left out: it is what the precision stands for by its name."""
+    if "precision" not in identity:
+        return identity
+    return {"exact": _is_exact(identity["precision"]), **identity}
+
+
+def _is_exact(precision: str) -> bool:
+    return precision == "float32"
 
 
 def _fixed(task: str) -> list[str]:

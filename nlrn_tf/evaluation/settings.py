@@ -27,6 +27,7 @@ _OPTIONS = (
     "colour",
     "window_border",
     "precision",
+    "exact",
     "quantize_lr",
     "max_images",
     "images",
@@ -94,6 +95,7 @@ class EvaluationSettings:
         "What attention windows do at the border of the image. Default: what the weights say.",
         choices=BORDERS,
     )
+    exact: bool = setting(False, precision.EXACT_HELP)
     precision: str = setting(precision.AUTO, precision.HELP, choices=precision.CHOICES)
     max_images: int | None = setting(None, "Score only the first images of the data set.")
     images: tuple[str, ...] = setting(
@@ -195,6 +197,8 @@ class EvaluationSettings:
                 f"method={self.method} is not one of task {self.task}; "
                 f"method={self.of_task.input_methods[0]} scores the input of the network as it is"
             )
+        if self.exact and self.method != NETWORK:
+            raise NLRNError(f"exact=True is for the network, not for method={self.method}")
 
     def _fill(self, name: str, value: object) -> None:
         if getattr(self, name) is None:

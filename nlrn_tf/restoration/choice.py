@@ -9,6 +9,7 @@ import numpy as np
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import Photo
 from nlrn_tf.imaging.white_level import FULL
+from nlrn_tf.precision import propagates_exactly
 from nlrn_tf.restoration.inference import Model
 from nlrn_tf.restoration.noise_level import NoiseEstimate, estimate_noise
 from nlrn_tf.restoration.restorer import UNSEEN_LEVEL, Restorer
@@ -84,7 +85,8 @@ class RestorerChoice:
 
     def _load(self, weights: str) -> Restorer:
         settings = self._settings
-        model = loading.load_model(weights, precision=settings.precision)
+        exact = propagates_exactly(settings.precision, settings.exact)
+        model = loading.load_model(weights, precision=settings.precision, exact_propagation=exact)
         check_task(model, settings.task)
         restorer = Restorer(
             model,

@@ -14,7 +14,8 @@ from nlrn_tf.progress import image_progress
 from nlrn_tf.restoration.plan import StrPath, check_outputs, plan
 from nlrn_tf.restoration.settings import OutputSettings, RestorationSettings
 
-if typing.TYPE_CHECKING:  # it loads TensorFlow
+if typing.TYPE_CHECKING:  # they load TensorFlow
+    from nlrn_tf.restoration.duration import Forecast
     from nlrn_tf.restoration.restorer import Restorer
 
 # The restorer for a photo and its name: `RestorerChoice`, or one for all images.
@@ -64,21 +65,31 @@ def restore_files(
         jobs = {target: source for target, source in jobs.items() if not target.exists()}
     if not jobs:
         return 0
-    if not isinstance(restorer, RestorationSettings):
-        return _restore_all(jobs, lambda *_: restorer, restorer.scale or 1)
     # TensorFlow is loaded here, so that a wrong path is reported at once.
     before_loading()
     from nlrn_tf.restoration.choice import RestorerChoice
+    from nlrn_tf.restoration.duration import Forecast
 
-    choice = RestorerChoice(restorer, say)
-    return _restore_all(jobs, choice, choice.scale)
+    sources = list(jobs.values())
+    if not isinstance(restorer, RestorationSettings):
+        forecast = Forecast(sources, None, say)
+        return _restore_all(jobs, lambda *_: restorer, restorer.scale or 1, forecast)
+    forecast = Forecast(sources, restorer, say)
+    choice = RestorerChoice(restorer, forecast.say)
+    return _restore_all(jobs, choice, choice.scale, forecast)
 
 
-def _restore_all(jobs: dict[Path, Path], choose: Choose, scale: float) -> int:
+def _restore_all(jobs: dict[Path, Path], choose: Choose, scale: float, forecast: "Forecast") -> int:
     failures: list[NLRNError] = []
     # The next image is read and the last one written while one is restored.
     with image_progress() as progress, ThreadPoolExecutor(2) as threads:
         bar = progress.add_task("", total=len(jobs))
+
+        def choose_and_tell(photo: Photo, name: str) -> Callable:
+            restorer = choose(photo, name)
+            forecast.tell(restorer, photo.pixels, progress)
+            return restorer
+
         written = None
         photos = _read_ahead(threads, jobs.values())
         for done, ((target, source), read) in enumerate(zip(jobs.items(), photos, strict=True)):
@@ -87,7 +98,7 @@ def _restore_all(jobs: dict[Path, Path], choose: Choose, scale: float) -> int:
                 photo = read.result()
                 check_storable(target, photo.pixels, scale)
                 photo = _restore_one(
-                    source, photo, choose, lambda part: progress.advance(bar, part)
+                    source, photo, choose_and_tell, lambda part: progress.advance(bar, part)
                 )
             except NLRNError as error:
                 failures.append(error)

@@ -23,6 +23,8 @@ PlaneFunction = Callable[[np.ndarray], np.ndarray]
 # gives 0.43, 48 gives 0.22, 80 gives 0.08; 64 costs 20 % more work at 1024 x 1024.
 OVERLAP = 64
 
+PATCHES_AT_A_TIME = 16
+
 _STEP = 64  # of the default size of tiles, in pixels
 
 # For a tile; what larger tiles save in overlap is worth the memory of a machine that has it.
@@ -99,7 +101,8 @@ def predict_patches(
     image: np.ndarray,
     patch_size: int = 45,
     stride: int = 7,
-    batch_size: int = 16,
+    batch_size: int = PATCHES_AT_A_TIME,
+    on_progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """Restores all overlapping patches and averages them: the protocol of the original release.
 
@@ -111,6 +114,7 @@ def predict_patches(
       patch_size: side of the patches in pixels; a shorter side of the image is taken whole.
       stride: pixels between patches, at most `patch_size`; the last ones end at the border.
       batch_size: patches restored at a time.
+      on_progress: called after each batch with the fraction of the patches that it was.
 
     Returns:
       float32 `[H, W]`, not clipped.
@@ -139,7 +143,33 @@ def predict_patches(
         for patch, (y, x) in zip(apply_model(model, batch, one_size=True), chunk, strict=False):
             total[y : y + height, x : x + width] += patch[..., 0]
             count[y : y + height, x : x + width] += 1
+        if on_progress is not None:
+            on_progress(len(chunk) / len(corners))
     return (total / count).astype(np.float32)
+
+
+def pixels_in_tiles(
+    model: Model, shape: tuple[int, int], tile_size: int | None = None, overlap: int | None = None
+) -> int:
+    """How many pixels the model takes in `predict` of an image `[H, W]`: overlaps count again."""
+    tile_size, overlap = _checked_tiling(
+        default_tile_size(model) if tile_size is None else tile_size, overlap
+    )
+    counts = [
+        len(positions(side, tile, max(tile - overlap, 1))) * tile
+        for side, tile in zip(shape, tile_shape(*shape, tile_size, overlap), strict=True)
+    ]
+    return math.prod(counts)
+
+
+def pixels_in_patches(
+    shape: tuple[int, int], patch_size: int, stride: int, batch_size: int = PATCHES_AT_A_TIME
+) -> int:
+    """How many pixels a model takes in `predict_patches` of an image `[H, W]`."""
+    height, width = (min(patch_size, side) for side in shape)
+    count = len(positions(shape[0], height, stride)) * len(positions(shape[1], width, stride))
+    batch_size = min(batch_size, count)
+    return math.ceil(count / batch_size) * batch_size * height * width  # the last one is filled up
 
 
 def self_ensemble(predict_function: PlaneFunction, image: np.ndarray) -> np.ndarray:

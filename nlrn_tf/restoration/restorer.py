@@ -175,6 +175,17 @@ class Restorer:
         restored = self._at_level(self.model, image, level, on_progress or _silent)
         return self._blended(image, restored)
 
+    def models(self, channels: int) -> list[Model]:
+        """The network of each plane that is restored of an image with 1 or 3 channels."""
+        if self.scale is None and self.strength == 0:
+            return []
+        if self.scale is not None or channels == 1:
+            return [self.model]
+        if self.colour == "opponent" and self._level is not None:
+            luma_model, chroma_model = colour.companions(self.model, self._level)
+            return [luma_model, chroma_model, chroma_model]
+        return [self.model] * channels
+
     @property
     def _level(self) -> float | None:
         """The noise of the channels; None for a model of unknown level."""
@@ -198,9 +209,8 @@ class Restorer:
 
     def _opponent(self, rgb: np.ndarray, level: float, report: OnProgress) -> np.ndarray:
         """Float RGB `[H, W, 3]`, channels of noise `level`, restored along the opponent axes."""
-        luma_model, chroma_model = colour.companions(self.model, level)
+        models = self.models(3)
         levels = colour.plane_levels(self.noise_sigma or level)
-        models = (luma_model, chroma_model, chroma_model)
         costs = [_cost(model) for model in models]
         planes = [
             self._at_level(model, plane, level, _share(report, cost / sum(costs)), centre)
@@ -247,7 +257,7 @@ class Restorer:
 
     def _view(self, model: Model, image: np.ndarray, report: OnProgress) -> np.ndarray:
         if self.protocol == "patches":
-            return predict_patches(model, image, self.patch_size, self.stride)
+            return predict_patches(model, image, self.patch_size, self.stride, on_progress=report)
         return predict(
             model, image, tile_size=self.tile_size, overlap=self.overlap, on_progress=report
         )

@@ -64,6 +64,7 @@ class RestorationSettings:
         "kernel keeps what the states share. Default: what takes a fifth of the memory, between 3 "
         "and 4.5 GiB.",
     )
+    exact: bool = setting(False, precision.EXACT_HELP)
     precision: str = setting(precision.AUTO, precision.HELP, choices=precision.CHOICES)
 
     def __post_init__(self):

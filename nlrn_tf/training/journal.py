@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from nlrn_tf.files import write_text
+from nlrn_tf.progress import TimeLeft, shown
 from nlrn_tf.training.curve import COLUMNS
 from nlrn_tf.training.schedule import Clock
 from nlrn_tf.training.settings import TrainingConfig
@@ -73,6 +75,30 @@ class Journal:
             self.say(line)
         scalars = {**means, "learning_rate": learning_rate, "steps_per_second": rate}
         self._write_scalars({**scalars, "skipped": skipped})
+
+    def validating(self, sizes: Sequence[int]) -> Callable[[float], None]:
+        """Begins a validation, whose time does not count as that of the steps.
+
+        Args:
+          sizes: pixels of its images.
+
+        Returns:
+          What shows the number of images that are done.
+        """
+        left = TimeLeft(sizes)
+        began = time.monotonic()
+        since, step = self._since
+
+        def show(completed: float) -> None:
+            self._since = (since + time.monotonic() - began, step)
+            left.update(completed)
+            description = (
+                f"step {self._clock.step}  validating: {completed:.0f} of {len(sizes)} images, "
+                f"{shown(left.seconds())} left"
+            )
+            self._bar.update(self._task, description=description)
+
+        return show
 
     def validation(self, val_psnr: float, learning_rate: float, num_states: int) -> None:
         """Adds a row to the curve."""

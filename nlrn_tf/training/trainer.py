@@ -206,7 +206,8 @@ class _Trainer:
         """Writes the network as it is now, and validates it where there are images to do so."""
         model = self._current_network()
         if self._samples:
-            score, restored = validate(model, self._samples)
+            show = self.journal.validating([sample.clean.size for sample in self._samples])
+            score, restored = validate(model, self._samples, show)
             rate = learning_rate(self._config, self._clock.progress)
             self.journal.validation(score, rate, self._run.num_states)
             self.journal.images(self._samples, restored)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 
 import numpy as np
 
@@ -50,9 +51,18 @@ def validation_samples(config: TrainingConfig, data_dir: str | os.PathLike) -> l
     return samples
 
 
-def validate(model: NLRN, samples: list[Sample]) -> tuple[float, list[np.ndarray]]:
-    """Mean PSNR in dB over `samples`, and the restored images (uint8 `[H, W]`)."""
-    restored = [to_uint8(predict(model, sample.degraded)) for sample in samples]
+def validate(
+    model: NLRN, samples: list[Sample], on_progress: Callable[[float], None] = lambda _: None
+) -> tuple[float, list[np.ndarray]]:
+    """Mean PSNR in dB over `samples`, and the restored images (uint8 `[H, W]`).
+
+    `on_progress` is called now and then with the number of images that are done.
+    """
+    restored: list[np.ndarray] = []
+    for number, sample in enumerate(samples):
+        on_progress(number)
+        restored.append(to_uint8(predict(model, sample.degraded)))
+    on_progress(len(samples))
     scores = [
         psnr(sample.clean, image, sample.border)
         for sample, image in zip(samples, restored, strict=True)

@@ -29,7 +29,8 @@ def load_model(
         at `noise_sigma` are taken.
       precision: of the products: "float32", "bfloat16", or "auto" for the fastest here. The
         residual stream, the input and the output are float32 in all of them. "float32" is exact;
-        "auto" sums the correlation of the states nearly (`exact_propagation=False`) in either.
+        "auto" sums the correlation of the states nearly (`exact_propagation=False`) in either;
+        `exact_propagation=True` sums it exactly in all.
       **config_overrides: fields of `NLRNConfig` to change, for example `window_size=31` or
         `window_border="circular"`. `unroll` is True by default. `noise_sigma` makes a denoiser for
         another level (`levels.at_level`); of weights that do not tell theirs it says what it is.

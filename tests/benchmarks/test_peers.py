@@ -69,6 +69,9 @@ def test_the_benchmark_compares_all_methods(tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "peers.json").read_text())
     rows = {row.pop("method"): row for row in result["rows"]}
+    published = {name: rows.pop(name) for name in [*rows] if name.endswith("all 12)")}
+    assert published["FFDNet (published, all 12)"]["PSNR"] == 30.43
+    assert published["BM3D (paper, all 12)"] == {"PSNR": 29.97, "SSIM": 0.8504, "seconds": None}
     expected = ["noisy images", "OpenCV non-local means", "scikit-image wavelets"]
     expected += ["scikit-image non-local means", "NLRN tiny", "NLRN other"]
     assert [name for name in rows if name != "BM3D"] == expected
@@ -82,6 +85,8 @@ def test_the_benchmark_compares_all_methods(tmp_path):
     for name in expected[1:-2]:
         assert rows[name]["PSNR"] > before + 3
     assert result["settings"]["images"] == 2
+    assert {"precision", "attention"} <= set(result["settings"])
+    assert {"cpu", "instructions"} <= set(result["machine"])
     assert ("BM3D" in rows) == (result["settings"]["BM3D"] != "not installed")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.layers.attention import kernel
+from nlrn_tf.machine import processor_name
 from nlrn_tf.model import NLRN
 from nlrn_tf.weights.loading import save_model
 
@@ -20,15 +21,17 @@ ROOT = Path(__file__).resolve().parents[2]
 def rows_of(tmp_path, script, *arguments):
     command = [sys.executable, f"benchmarks/{script}.py", f"--json={tmp_path / 'rows.json'}"]
     subprocess.run([*command, *map(str, arguments)], cwd=ROOT, check=True, capture_output=True)
-    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    result = json.loads((tmp_path / "rows.json").read_text())
+    assert result["machine"]["cpu"] == processor_name()
+    rows = result["rows"]
     numbers = [value for row in rows for value in row.values() if not isinstance(value, str)]
     assert all(math.isfinite(number) and number > 0 for number in numbers)
-    return rows
+    return rows, result["settings"]
 
 
 def test_attention(tmp_path):
     sizes = ("--size=40", "--window_size=9", "--matrix=64", "--repeats=1")
-    rows = rows_of(tmp_path, "attention", "--states=1,3", *sizes)
+    rows, _ = rows_of(tmp_path, "attention", "--states=1,3", *sizes)
     ways = [
         (precision, by)
         for precision in ("float32", "bfloat16")
@@ -47,7 +50,11 @@ def test_restoration(tmp_path):
     config = NLRNConfig(8, 4, 2, 9, task="denoise", noise_sigma=25.0)
     save_model(NLRN(config), tmp_path / "small.keras")
     arguments = (f"--weights={tmp_path / 'small.keras'}", "--precision=float32")
-    rows = rows_of(tmp_path, "restoration", *arguments, "--sizes=70,50x90", "--patch_sizes=70")
+    arguments = (*arguments, "--sizes=70,50x90", "--patch_sizes=70")
+    rows, settings = rows_of(tmp_path, "restoration", *arguments)
+    variant = kernel.variant_for("float32", (4, 8))
+    by = f"kernel for {variant}" if variant else "TensorFlow's operations"
+    assert (settings["precision"], settings["attention"]) == ("float32", by)
     cases = [(row["image"], row["protocol"]) for row in rows]
     assert cases == [("70", "patches"), ("70", "whole"), ("50x90", "whole")]
     patches, whole, _ = rows

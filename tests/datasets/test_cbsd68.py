@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from nlrn_tf.datasets.benchmarks import BENCHMARKS, benchmark_images, published_figures
+from nlrn_tf.datasets.benchmarks import (
+    BENCHMARKS,
+    benchmark_images,
+    paper_figures,
+    published_figures,
+)
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.evaluate import evaluate
 from nlrn_tf.evaluation.settings import EvaluationSettings
@@ -56,4 +61,16 @@ def test_published_figures_fall_with_the_noise():
     for method in ("CBM3D", "DnCNN", "FFDNet"):
         values = [row[method]["psnr"] for row in figures]
         assert values == sorted(values, reverse=True)
-    assert published_figures("CBSD68", 37.0) == published_figures("Set12", 25.0) == {}
+    assert published_figures("CBSD68", 37.0) == published_figures("Set5", 2) == {}
+
+
+@pytest.mark.parametrize("sigma", [15.0, 25.0, 50.0])
+@pytest.mark.parametrize("dataset", ["Set12", "BSD68"])
+def test_grey_figures_stand_beside_those_of_the_paper(dataset, sigma):
+    """FFDNet is near DnCNN, above it at strong noise alone, and below the paper's network."""
+    _, paper = paper_figures(dataset, "denoise", sigma)
+    found = published_figures(dataset, sigma)["FFDNet"]["psnr"]
+    dncnn = paper["DnCNN"]["psnr"]
+    assert abs(found - dncnn) < 0.15
+    assert (found > dncnn) == (sigma == 50)
+    assert paper["BM3D"]["psnr"] < found < paper["NLRN"]["psnr"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from nlrn_tf import precision
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.evaluate import check_purpose, evaluate
@@ -16,8 +17,9 @@ from nlrn_tf.evaluation.settings import EvaluationSettings
 from nlrn_tf.imaging.files import read_image, write_image
 from nlrn_tf.imaging.montage import comparison
 from nlrn_tf.imaging.quality import psnr
+from nlrn_tf.model import NLRN
 from nlrn_tf.weights.levels import at_level
-from nlrn_tf.weights.loading import load_model
+from nlrn_tf.weights.loading import load_model, save_model
 
 SCRIPT = Path(__file__).parents[2] / "run_eval.py"
 KEYS = ["dataset", "task", "method", "protocol"]
@@ -189,6 +191,7 @@ def test_defaults():
         ({"max_images": 0}, "max_images"),
         ({"max_images": 2, "images": ["0"]}, "images"),
         ({"noise_sigma": 25, "quantize_lr": True}, "quantize_lr"),
+        ({"scale": 2, "method": "bicubic", "exact": True}, "exact=True"),
     ],
 )
 def test_impossible_settings_are_refused(values, message):
@@ -207,6 +210,26 @@ def test_impossible_settings_are_refused(values, message):
 def test_weights_for_something_else_are_refused(config, settings, message):
     with pytest.raises(NLRNError, match=message):
         check_purpose(NLRNConfig(**config), EvaluationSettings("Set5", **settings))
+
+
+def test_scores_with_the_exact_sum_and_without_are_told_apart(set5, monkeypatch):
+    """float32 by its name is exact, and auto is not, where it takes float32 too."""
+    monkeypatch.setattr(precision, "_cpu_multiplies", lambda: False)
+    save_model(NLRN(NLRNConfig(4, 2, 1, 5, task="sr", scales=(2,))), set5 / "w.keras")
+    choices = {"float32": {"precision": "float32"}, "exact": {"exact": True}, "auto": {}}
+    settings = {
+        name: EvaluationSettings("Set5", max_images=1, weights=str(set5 / "w.keras"), **choice)
+        for name, choice in choices.items()
+    }
+    path = set5 / "scores.json"
+    results = {name: evaluate(each, data_dir=set5) for name, each in settings.items()}
+    recorded = {name: result["settings"].get("exact") for name, result in results.items()}
+    assert recorded == {"float32": None, "exact": None, "auto": False}
+    by_name = evaluate(settings["float32"], data_dir=set5, json_path=path)
+    exact = evaluate(settings["exact"], data_dir=set5, json_path=path)
+    assert exact["images"] == by_name["images"]  # taken over
+    with pytest.raises(NLRNError, match="exact True there, False now"):
+        evaluate(settings["auto"], data_dir=set5, json_path=path)
 
 
 def test_weights_for_another_noise_level_are_scaled(tmp_path):
@@ -284,6 +307,8 @@ def test_help_is_complete():
     done = run_eval("--help")
     assert done.returncode == 0
     fixed = "dataset task noise_sigma scale weights method protocol stride patch_size max_images"
-    others = "[no]self_ensemble output_dir window_border json images [no]quantize_lr precision"
+    others = (
+        "[no]self_ensemble output_dir window_border json images [no]quantize_lr precision [no]exact"
+    )
     for flag in f"{fixed} {others}".split():
         assert f"--{flag}:" in done.stdout

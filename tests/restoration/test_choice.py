@@ -7,12 +7,17 @@ import numpy as np
 import pytest
 
 import nlrn_tf
+from nlrn_tf import precision
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import read_photo, write_image
+from nlrn_tf.imaging.files import Photo, read_photo, write_image
 from nlrn_tf.imaging.samples import to_uint8
+from nlrn_tf.layers.attention import kernel
+from nlrn_tf.restoration.choice import RestorerChoice
 from nlrn_tf.restoration.files import restore_files
 from nlrn_tf.restoration.settings import RestorationSettings
 from nlrn_tf.weights import level_choice, loading, manifest
+from nlrn_tf.weights.rebuilding import rebuild
+from nlrn_tf.weights.released import import_saved_model
 
 TINY = {"filters": 4, "embedding_size": 2, "num_states": 1, "window_size": 5}
 
@@ -172,3 +177,19 @@ def test_a_family_without_a_level_asks_for_one(package):
     assert nlrn_tf.load_model("denoise", noise_sigma=17.0).packaged_name == "denoise_s15"
     assert dataclasses.is_dataclass(nlrn_tf.load_model("denoise", noise_sigma=17.0).config)
     assert level_choice.denoisers("denoise_lite") == {"denoise_lite_s25": 25.0}
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_exact_sum_is_nearer_to_the_definition(reference_dir, tmp_path, monkeypatch, exact):
+    """The reference is computed in float64, a window for each pixel."""
+    monkeypatch.setenv(kernel.VARIABLE, kernel.OFF)  # some kernels keep the sum themselves
+    monkeypatch.setattr(precision, "_cpu_multiplies", lambda: False)
+    model = import_saved_model(reference_dir / "released_sigma15", noise_sigma=15.0, task="denoise")
+    model = rebuild(model, dataclasses.replace(model.config, window_size=15))
+    loading.save_model(model, tmp_path / "released.keras")
+    oracle = np.load(reference_dir / "whole_image_reference.npz")
+    settings = RestorationSettings(weights=str(tmp_path / "released.keras"), exact=exact)
+    restorer = RestorerChoice(settings)(Photo(np.zeros((8, 8), np.uint8)), "")
+    error = np.abs(restorer.plane(oracle["noisy"]) - oracle["clamp_q15"]).max()
+    assert bool(error < 2e-5) is exact
+    assert error < 0.02

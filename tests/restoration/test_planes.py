@@ -57,9 +57,13 @@ def test_tiles_that_disagree_are_blended_smoothly():
     assert steps < 0.01 / 8  # neighbours differ by 0.01
 
 
-def test_predict_reports_progress():
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [(predict, {"tile_size": 32}), (predict_patches, {"patch_size": 20, "stride": 10})],
+)
+def test_progress_is_reported(function, options):
     parts = []
-    predict(identity, noise(100, 90), tile_size=32, on_progress=parts.append)
+    function(identity, noise(100, 90), on_progress=parts.append, **options)
     assert len(parts) > 4
     assert sum(parts) == pytest.approx(1)
 

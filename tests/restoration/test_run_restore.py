@@ -73,6 +73,7 @@ def test_what_the_flags_ask_for(tmp_path):
         ),
         (["--task=sr", "--scale=2.5"], RestorationSettings(task="sr", scale=2.5)),
         (["--weights=mine.keras"], RestorationSettings(weights="mine.keras")),
+        (["--exact"], RestorationSettings(exact=True)),
     ]
     commands = [["in.png", "-o", "out.png", *arguments] for arguments, _ in cases]
     function = "nlrn_tf.restoration.files.restore_files"

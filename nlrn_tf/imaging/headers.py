@@ -1,0 +1,39 @@
+"""What the header of an image file says, without decoding its pixels."""
+
+import os
+import warnings
+
+import PIL.Image
+import tifffile
+
+_GREY_MODES = ("1", "L", "LA", "La", "I", "F")
+
+
+def read_shape(path: str | os.PathLike) -> tuple[int, int, int] | None:
+    """Height, width and colour channels, 1 or 3, of an image file.
+
+    The sides are those of the file, which an orientation in its metadata may swap.
+
+    Returns:
+      None where the header does not tell; reading the image then says what is wrong.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large images, and of damaged metadata
+            with PIL.Image.open(path) as image:
+                is_grey = image.mode in _GREY_MODES or image.mode.startswith("I;16")
+                return image.height, image.width, 1 if is_grey else 3
+    except PIL.Image.DecompressionBombError:
+        return None
+    except (OSError, SyntaxError, ValueError):
+        return _tiff_shape(path)
+
+
+def _tiff_shape(path: str | os.PathLike) -> tuple[int, int, int] | None:
+    """The same of TIFF files that Pillow does not know, such as colour of 16 bits."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            return page.imagelength, page.imagewidth, 3 if page.samplesperpixel >= 3 else 1
+    except (OSError, ValueError, TypeError, IndexError, tifffile.TiffFileError):
+        return None
