@@ -36,8 +36,10 @@ def tile_memory() -> int:
     return min(max(machine.memory() // 5, SMALLEST_MEMORY), LARGEST_MEMORY)
 
 
-def default_tile_size(model: Model, memory: int) -> int:
+def default_tile_size(model: Model, memory: int | None = None) -> int:
     """Side of a square piece that the network of the paper restores within `memory` bytes.
+
+    By default these are `tile_memory`.
 
     It takes about 5.5 KB a pixel in bfloat16 and twice as much in float32; where the kernel of the
     attention keeps the logits of a window, these and 6 KB.
@@ -47,6 +49,7 @@ def default_tile_size(model: Model, memory: int) -> int:
     per_pixel = 5632 if dtype != "float32" else 11264
     if logits:
         per_pixel = 4 * logits + 6144
+    memory = tile_memory() if memory is None else memory
     return math.isqrt(memory // per_pixel) // _STEP * _STEP
 
 
@@ -80,7 +83,7 @@ def predict(
     """
     image = _checked_plane(image)
     tile_size, overlap = _checked_tiling(
-        default_tile_size(model, tile_memory()) if tile_size is None else tile_size, overlap
+        default_tile_size(model) if tile_size is None else tile_size, overlap
     )
     height, width = image.shape
     tile_height, tile_width = tile_shape(height, width, tile_size, overlap)
