@@ -1,0 +1,126 @@
+"""Damaged image files: each is read right, or refused by one line that names it.
+
+By default 300 of each format; `python -m pytest -m slow tests/robustness --mutations=10000 -s`
+tries more, and prints the counts.
+"""
+
+import functools
+import io
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import pytest
+import tifffile
+
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.imaging.files import read_photo
+from tests.support.image_files import files_of
+from tests.support.mutations import mutated
+from tests.support.trials import failures, run_trials, summary
+
+SUFFIXES = (".png", ".jpg", ".tif", ".bmp", ".webp")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_damaged_images_are_read_right_or_refused(suffix, num_mutations, tmp_path):
+    cases = [(str(tmp_path), suffix, seed) for seed in range(num_mutations)]
+    verdicts = run_trials(f"{__name__}:check_damaged", cases)
+    print(f"\n{suffix}: {summary(verdicts)}")
+    assert not failures(verdicts)
+    outcomes = {verdict.outcome for verdict in verdicts}
+    assert outcomes == {"right", "refused"}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_sound_files_are_read_as_pillow_reads_them(suffix, tmp_path):
+    """The judge and the files that are damaged: none is refused as it was made."""
+    for number, content in enumerate(files_of(suffix)):
+        path = tmp_path / f"{number}{suffix}"
+        path.write_bytes(content)
+        assert_as_the_file_says(read_photo(path).pixels, content)
+
+
+def check_damaged(case):
+    """Reads a damaged file. The pixels are those of the sound file, or those that others read."""
+    folder, suffix, seed = case
+    files = files_of(suffix)
+    number = seed % len(files)
+    content = mutated(files[number], seed, files[(seed // 7) % len(files)])
+    path = Path(folder) / f"{os.getpid()}{suffix}"
+    path.write_bytes(content)
+    try:
+        pixels = read_photo(path).pixels
+    except NLRNError as error:
+        assert str(error).startswith(f"{path}: "), error
+        raise
+    if any(_equal(pixels, _sound_pixels(folder, suffix, other)) for other in range(len(files))):
+        return "as undamaged"
+    assert_as_the_file_says(pixels, content)
+    return "as others read it"
+
+
+def assert_as_the_file_says(pixels, content):
+    """What other decoders make of a file, which must not complain."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        expected = _by_pillow(content)
+        if expected is None:
+            expected = tifffile.imread(io.BytesIO(content))
+    assert_silent(content)
+    if pixels.dtype == np.uint16 and expected.dtype == np.uint8:
+        pixels = pixels >> 8  # as Pillow does to colours of 16 bits
+    if pixels.ndim == 2 and expected.ndim == 3:
+        expected = expected[..., 0]
+    elif pixels.ndim == 3 and expected.ndim == 2:
+        expected = expected[..., None]
+    assert pixels.shape[:2] == expected.shape[:2]
+    assert np.abs(pixels.astype(int) - expected.astype(int)).mean() < 3
+
+
+def assert_silent(content):
+    """The decoder of OpenCV prints nothing, neither for libjpeg nor for libpng."""
+    with tempfile.TemporaryFile() as printed:
+        stderr = os.dup(2)
+        os.dup2(printed.fileno(), 2)
+        try:
+            cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+        said = os.pread(printed.fileno(), 500, 0)
+    assert not [line for line in said.splitlines() if b"iCCP" not in line], said
+
+
+def _by_pillow(content):
+    """Upright pixels, None of a kind that Pillow does not know. Raises for damaged ones."""
+    try:
+        image = PIL.Image.open(io.BytesIO(content))
+    except PIL.UnidentifiedImageError:
+        return None
+    image.load()
+    image = PIL.ImageOps.exif_transpose(image)
+    if image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    elif image.mode in ("CMYK", "YCbCr", "RGBX"):
+        image = image.convert("RGB")
+    elif image.mode == "1":
+        image = image.convert("L")
+    return np.asarray(image)
+
+
+def _equal(one, two):
+    return one.shape == two.shape and one.dtype == two.dtype and np.array_equal(one, two)
+
+
+@functools.cache
+def _sound_pixels(folder, suffix, number):
+    path = Path(folder) / f"sound-{os.getpid()}{suffix}"
+    path.write_bytes(files_of(suffix)[number])
+    return read_photo(path).pixels
