@@ -55,11 +55,7 @@ def check_damaged(case):
     content = mutated(files[number], seed, files[(seed // 7) % len(files)])
     path = Path(folder) / f"{os.getpid()}{suffix}"
     path.write_bytes(content)
-    try:
-        pixels = read_photo(path).pixels
-    except NLRNError as error:
-        assert str(error).startswith(f"{path}: "), error
-        raise
+    pixels = _read(path)
     if any(_equal(pixels, _sound_pixels(folder, suffix, other)) for other in range(len(files))):
         return "as undamaged"
     assert_as_the_file_says(pixels, content)
@@ -67,13 +63,14 @@ def check_damaged(case):
 
 
 def assert_as_the_file_says(pixels, content):
-    """What other decoders make of a file, which must not complain."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        expected = _by_pillow(content)
-        if expected is None:
-            expected = tifffile.imread(io.BytesIO(content))
+    """The pixels are what other decoders make of a file, and those do not complain."""
     assert_silent(content)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            expected = _by_others(content)
+    except Exception as error:
+        raise AssertionError(f"was read, others say {error!r}") from error
     if pixels.dtype == np.uint16 and expected.dtype == np.uint8:
         pixels = pixels >> 8  # as Pillow does to colours of 16 bits
     if pixels.ndim == 2 and expected.ndim == 3:
@@ -98,12 +95,21 @@ def assert_silent(content):
     assert not [line for line in said.splitlines() if b"iCCP" not in line], said
 
 
-def _by_pillow(content):
-    """Upright pixels, None of a kind that Pillow does not know. Raises for damaged ones."""
+def _read(path):
+    try:
+        return read_photo(path).pixels
+    except NLRNError as error:
+        if not str(error).startswith(f"{path}: "):
+            raise AssertionError(f"does not name the file: {error}") from error
+        raise
+
+
+def _by_others(content):
+    """Upright pixels by Pillow, or by tifffile of kinds that Pillow does not know."""
     try:
         image = PIL.Image.open(io.BytesIO(content))
     except PIL.UnidentifiedImageError:
-        return None
+        return tifffile.imread(io.BytesIO(content))
     image.load()
     image = PIL.ImageOps.exif_transpose(image)
     if image.mode == "P":
