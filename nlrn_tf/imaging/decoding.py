@@ -22,6 +22,7 @@ import PIL.PngImagePlugin
 import PIL.TiffImagePlugin
 import PIL.WebPImagePlugin
 
+from nlrn_tf.errors import reason_of
 from nlrn_tf.imaging import apart
 from nlrn_tf.imaging.jpeg import damage_of_jpeg, size_of_jpeg
 from nlrn_tf.imaging.png import SIGNATURE, damage_of_png, mended_png, needed_of_png, told_by_png
@@ -71,17 +72,12 @@ def decode(content: bytes) -> np.ndarray:
       As OpenCV stores them: BGR, not turned by EXIF.
 
     Raises:
-      ValueError: OpenCV cannot decode it.
-      MemoryError: there is too little memory.
+      ValueError: it is of a kind that OpenCV does not know.
+      cv2.error: it is larger than OpenCV allows, or there is too little memory.
     """
     if content.startswith(SIGNATURE):
         content = needed_of_png(content)
-    try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:
-            raise MemoryError(error.err) from error
-        raise ValueError(f"OpenCV: {error.err}") from error
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("of a kind that OpenCV does not know")
     return pixels
@@ -153,7 +149,7 @@ def _damage_by(reader: Callable[[io.BytesIO], PIL.Image.Image]) -> Callable[[byt
         except MemoryError:
             raise
         except Exception as error:  # of many types, by where the damage is
-            return f"Pillow: {type(error).__name__}: {' '.join(str(error).split())}"
+            return reason_of(error)
         return None
 
     return damage
@@ -174,7 +170,7 @@ def _told_by(reader: Callable[[io.BytesIO], PIL.Image.Image]) -> Callable[[bytes
         except MemoryError:
             raise
         except Exception as error:
-            raise ValueError(f"{type(error).__name__}: {error}") from error
+            raise ValueError(reason_of(error)) from error
 
     return told
 

@@ -4,16 +4,14 @@ Arrays are uint8, `[H, W]` for grey and `[H, W, 3]` in RGB order for colour. Wha
 also have 16 bits (uint16) and alpha as a last channel: `[H, W, 2]`, `[H, W, 4]`.
 """
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, blaming
 from nlrn_tf.files import write_bytes
 from nlrn_tf.imaging.decoding import decode, decode_by_pillow, decode_damaged, format_of
 from nlrn_tf.imaging.encoding import encoded, encoded_tiff
@@ -26,6 +24,7 @@ MAX_PIXELS = 200_000_000
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
+_UNDECODABLE = "not an image that can be decoded ({}); is it complete?"
 # Of larger files nothing is read: 16 bytes are more than a pixel takes, tags may take some MiB.
 _BYTES_A_PIXEL, _BYTES_OF_TAGS = 16, 64 << 20
 _HOLD_16_BITS = (".png", ".tif", ".tiff")
@@ -98,7 +97,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
       NLRNError: the file is missing, not an image, damaged, or of a kind that is not
         supported (more than 8 bits, an alpha channel).
     """
-    with _blaming(path):
+    with blaming(path, _UNDECODABLE):
         content = _read(path, MAX_PIXELS)
         damage = format_of(content).damage(content)
         if damage:
@@ -136,7 +135,7 @@ def read_photo(
         supported (floating point, several pages, some kinds of TIFF files, see
         `ImageMetadata.problem`); or it is too large.
     """
-    with _blaming(path):
+    with blaming(path, _UNDECODABLE):
         content = _read(path, max_pixels)
         damage = format_of(content).damage(content)
         if damage and not accept_damaged:
@@ -241,25 +240,6 @@ def check_storable(path: str | os.PathLike, image: np.ndarray, scale: float = 1)
         )
 
 
-@contextlib.contextmanager
-def _blaming(path: str | os.PathLike) -> Iterator[None]:
-    """Says of what goes wrong in the block, and is not told yet, which file is to blame."""
-    try:
-        yield
-    except NLRNError:
-        raise
-    except OSError as error:
-        raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except MemoryError as error:
-        raise NLRNError(f"{path}: there is too little memory to decode it") from error
-    except Exception as error:  # decoders raise anything
-        what = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        reason = " ".join(str(error).split())
-        raise NLRNError(
-            f"{path}: not an image that can be decoded ({what}{reason}); is it complete?"
-        ) from error
-
-
 def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
     """The bytes of a file whose size, and that of the image by its header, are allowed.
 
@@ -267,10 +247,13 @@ def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
       NLRNError: one is not.
       ValueError: the header is damaged.
     """
-    size = os.stat(path).st_size
-    if size > _BYTES_A_PIXEL * max_pixels + _BYTES_OF_TAGS:
+    try:
+        size = os.stat(path).st_size
+        content = Path(path).read_bytes() if size <= _most_bytes(max_pixels) else b""
+    except OSError as error:
+        raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if size > _most_bytes(max_pixels):
         raise NLRNError(f"{path}: {size} bytes are too many for max_pixels={max_pixels}")
-    content = Path(path).read_bytes()
     width, height = format_of(content).size(content)
     if width < 1 or height < 1:
         raise ValueError(f"it claims {width} x {height} pixels")
@@ -280,6 +263,10 @@ def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
             "raise that if the image is as large, or restore it in parts"
         )
     return content
+
+
+def _most_bytes(max_pixels: int) -> int:
+    return _BYTES_A_PIXEL * max_pixels + _BYTES_OF_TAGS
 
 
 def _upright(content: bytes, stored: np.ndarray, metadata: ImageMetadata) -> np.ndarray:

@@ -20,7 +20,7 @@ _PASSES = (
 _KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _TOLD = (b"iCCP", b"eXIf")
 _NUM_FILTERS = 5
-_BLOCK = 1 << 20  # bytes of pixels looked at in one go
+_PIECE, _BLOCK = 1 << 16, 1 << 20  # bytes unpacked in one go, and what may come of them
 
 
 def damage_of_png(content: bytes) -> str | None:
@@ -122,22 +122,31 @@ def _packed(kind: bytes, data: bytes) -> bytes:
 def _damage_of_rows(packed: list[bytes], header: bytes) -> str | None:
     """Unpacks the rows piece by piece. Raises zlib.error."""
     stream = zlib.decompressobj()
-    rest = b"".join(packed)
-    for count, stride in _passes(header):
-        while count:
-            rows = min(count, max(_BLOCK // stride, 1))
-            raw = bytearray()
-            while len(raw) < rows * stride:
-                part = stream.decompress(rest, rows * stride - len(raw))
-                rest = stream.unconsumed_tail
-                if not part:
-                    return "pixels are missing"
-                raw += part
-            if max(raw[::stride]) >= _NUM_FILTERS:
+    passes = _passes(header)
+    raw = bytearray()
+    for part in _parts(stream, b"".join(packed)):
+        raw += part
+        while passes and len(raw) >= passes[0][1]:
+            missing, stride = passes[0]
+            rows = min(missing, len(raw) // stride)
+            if max(raw[: rows * stride : stride]) >= _NUM_FILTERS:
                 return "wrong filter of a row"
-            count -= rows
-    surplus = stream.decompress(rest, 1)
-    return "more pixels than its size" if surplus or not stream.eof else None
+            del raw[: rows * stride]
+            passes[:1] = [(missing - rows, stride)] if rows < missing else []
+        if raw and not passes:
+            return "more pixels than its size"
+    if passes or not stream.eof:
+        return "pixels are missing"
+    return "something follows its pixels" if stream.unused_data else None
+
+
+def _parts(stream: "zlib._Decompress", packed: bytes) -> Iterator[bytes]:
+    """What is unpacked, in parts of limited size."""
+    for start in range(0, len(packed), _PIECE):
+        piece = packed[start : start + _PIECE]
+        while piece and not stream.eof:
+            yield stream.decompress(piece, _BLOCK)
+            piece = stream.unconsumed_tail
 
 
 def _passes(header: bytes) -> list[tuple[int, int]]:

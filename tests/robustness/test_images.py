@@ -22,7 +22,7 @@ import tifffile
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import read_photo
-from tests.support.image_files import files_of
+from tests.support.image_files import files_of, with_checksums
 from tests.support.mutations import mutated
 from tests.support.trials import failures, run_trials, summary
 
@@ -40,6 +40,16 @@ def test_damaged_images_are_read_right_or_refused(suffix, num_mutations, tmp_pat
     assert outcomes == {"right", "refused"}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_damaged_images_are_accepted_as_far_as_they_are_there(suffix, num_mutations, tmp_path):
+    """A tenth of the number: each takes a process of its own."""
+    cases = [(str(tmp_path), suffix, seed) for seed in range(num_mutations // 10)]
+    verdicts = run_trials(f"{__name__}:check_accepted", cases)
+    print(f"\n{suffix}, accepted: {summary(verdicts)}")
+    assert not failures(verdicts)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_sound_files_are_read_as_pillow_reads_them(suffix, tmp_path):
     """The judge and the files that are damaged: none is refused as it was made."""
@@ -51,17 +61,33 @@ def test_sound_files_are_read_as_pillow_reads_them(suffix, tmp_path):
 
 def check_damaged(case):
     """Reads a damaged file. The pixels are those of the sound file, or those that others read."""
-    folder, suffix, seed = case
+    folder, suffix, _ = case
     files = files_of(suffix)
-    number = seed % len(files)
-    content = mutated(files[number], seed, files[(seed // 7) % len(files)])
-    path = Path(folder) / f"{os.getpid()}{suffix}"
-    path.write_bytes(content)
+    path, content = _damaged_file(*case)
     pixels = _read(path)
     if any(_equal(pixels, _sound_pixels(folder, suffix, other)) for other in range(len(files))):
         return "as undamaged"
     assert_as_the_file_says(pixels, content)
     return "as others read it"
+
+
+def check_accepted(case):
+    """Takes what is there of a damaged file, or finds nothing."""
+    path, _ = _damaged_file(*case)
+    photo = _read(path, accept_damaged=True)
+    assert photo.ndim in (2, 3)
+    assert photo.dtype in (np.uint8, np.uint16)
+    return "taken"
+
+
+def _damaged_file(folder, suffix, seed):
+    files = files_of(suffix)
+    content = mutated(files[seed % len(files)], seed, files[(seed // 7) % len(files)])
+    if suffix == ".png" and seed // 3 % 2:
+        content = with_checksums(content)
+    path = Path(folder) / f"{os.getpid()}{suffix}"
+    path.write_bytes(content)
+    return path, content
 
 
 def assert_as_the_file_says(pixels, content):
@@ -98,9 +124,9 @@ def _silence():
             os.close(stderr)
 
 
-def _read(path):
+def _read(path, **options):
     try:
-        return read_photo(path).pixels
+        return read_photo(path, **options).pixels
     except NLRNError as error:
         if not str(error).startswith(f"{path}: "):
             raise AssertionError(f"does not name the file: {error}") from error
