@@ -1,6 +1,7 @@
 """What the commands share: flags, starting, stopping, and reports of what went wrong."""
 
 import dataclasses
+import io
 import os
 import re
 import sys
@@ -14,7 +15,7 @@ from absl import flags
 from absl import logging as absl_logging
 
 from nlrn_tf import backend
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, printable
 from nlrn_tf.settings import choices_of
 
 # The modules that call `define_flags` have the flags.
@@ -42,6 +43,7 @@ def run(
     may be mixed; `main` receives the positional ones, which are a wrong flag where it takes none.
     """
     flags.FLAGS.set_gnu_getopt(True)
+    _escape_what_cannot_be_printed()
     absl_logging.set_verbosity(absl_logging.WARNING)
     help = help or sys.modules["__main__"].__doc__ or ""
     if command is not None:
@@ -117,6 +119,22 @@ def flag_values(
     return values
 
 
+def with_flags(error: Exception) -> str:
+    """The message of the library, whose arguments are flags of this program."""
+
+    def as_flag(match: re.Match) -> str:
+        return f"--{match[1]}" if match[1] in flags.FLAGS else match[1]
+
+    return re.sub(r"(?<![\w/.-])(\w+)(?==)", as_flag, str(error))
+
+
+def _escape_what_cannot_be_printed() -> None:
+    """Names may have letters that the encoding of the terminal lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _typed() -> str:
     """How the user has called the program, without the folder of an installed command."""
     program = sys.argv[0]
@@ -151,9 +169,9 @@ def _guarded(main: Callable[[list[str]], None], help: str, takes_arguments: bool
     try:
         main(arguments)
     except flags.Error as error:  # flags that contradict each other
-        return _complain(f"{_with_flags(error)} (see --help)", 2)
+        return _complain(f"{with_flags(error)} (see --help)", 2)
     except NLRNError as error:
-        return _complain(_with_flags(error), 1)
+        return _complain(with_flags(error), 1)
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
     return 0
@@ -201,15 +219,6 @@ def _with_flagfiles(
 
 
 def _complain(message: str, code: int) -> int:
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
     return code
-
-
-def _with_flags(error: Exception) -> str:
-    """The message of the library, whose arguments are flags of this program."""
-
-    def as_flag(match: re.Match) -> str:
-        return f"--{match[1]}" if match[1] in flags.FLAGS else match[1]
-
-    return re.sub(r"(?<![\w/.-])(\w+)(?==)", as_flag, str(error))

@@ -17,23 +17,26 @@ def read_shape(path: str | os.PathLike) -> tuple[int, int, int] | None:
     Returns:
       None where the header does not tell; reading the image then says what is wrong.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large images, and of damaged metadata
-            with PIL.Image.open(path) as image:
-                is_grey = image.mode in _GREY_MODES or image.mode.startswith("I;16")
-                return image.height, image.width, 1 if is_grey else 3
-    except PIL.Image.DecompressionBombError:
-        return None
-    except (OSError, SyntaxError, ValueError):
-        return _tiff_shape(path)
+    for read in (_by_pillow, _by_tifffile):
+        try:
+            shape = read(path)
+        except Exception:  # of many types, by where the damage is
+            continue
+        if min(shape) >= 1:
+            return shape
+    return None
 
 
-def _tiff_shape(path: str | os.PathLike) -> tuple[int, int, int] | None:
-    """The same of TIFF files that Pillow does not know, such as colour of 16 bits."""
-    try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages.first
-            return page.imagelength, page.imagewidth, 3 if page.samplesperpixel >= 3 else 1
-    except (OSError, ValueError, TypeError, IndexError, tifffile.TiffFileError):
-        return None
+def _by_pillow(path: str | os.PathLike) -> tuple[int, int, int]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large images, and of damaged metadata
+        with PIL.Image.open(path) as image:
+            is_grey = image.mode in _GREY_MODES or image.mode.startswith("I;16")
+            return image.height, image.width, 1 if is_grey else 3
+
+
+def _by_tifffile(path: str | os.PathLike) -> tuple[int, int, int]:
+    """Knows TIFF files that Pillow does not, such as colour of 16 bits."""
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        return page.imagelength, page.imagewidth, 3 if page.samplesperpixel >= 3 else 1
