@@ -11,7 +11,7 @@ from nlrn_tf import precision
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import Photo, read_photo, write_image
 from nlrn_tf.imaging.samples import to_uint8
-from nlrn_tf.layers.attention import kernel
+from nlrn_tf.layers import compiled
 from nlrn_tf.restoration.choice import RestorerChoice
 from nlrn_tf.restoration.files import restore_files
 from nlrn_tf.restoration.settings import RestorationSettings
@@ -182,7 +182,7 @@ def test_a_family_without_a_level_asks_for_one(package):
 @pytest.mark.parametrize("exact", [True, False])
 def test_the_exact_sum_is_nearer_to_the_definition(reference_dir, tmp_path, monkeypatch, exact):
     """The reference is computed in float64, a window for each pixel."""
-    monkeypatch.setenv(kernel.VARIABLE, kernel.OFF)  # some kernels keep the sum themselves
+    monkeypatch.setenv(compiled.VARIABLE, compiled.OFF)  # some kernels keep the sum themselves
     monkeypatch.setattr(precision, "_cpu_multiplies", lambda: False)
     model = import_saved_model(reference_dir / "released_sigma15", noise_sigma=15.0, task="denoise")
     model = rebuild(model, dataclasses.replace(model.config, window_size=15))
