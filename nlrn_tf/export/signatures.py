@@ -62,11 +62,17 @@ class ServedModel(tf.Module):
         self._network = self._denoiser.grey
 
     def _traced(self, model: NLRN) -> Network:
-        """Traced once here, so that the saved graph has it once, however often it is called."""
+        """Traced once here, so that the saved graph has it once, however often it is called.
+
+        Put into the place of each call, it would be optimised as often when the model is loaded.
+        """
         self._weights += [weight.value for weight in model.weights]
         planes = tf.TensorSpec([None, None, None, 1], tf.float32)
         function = tf.function(
-            lambda planes: model(planes), input_signature=[planes], autograph=False
+            lambda planes: model(planes),
+            input_signature=[planes],
+            autograph=False,
+            experimental_attributes={"_noinline": True},
         ).get_concrete_function()
         own = model.config.noise_sigma
         return Network(
