@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from nlrn_tf.errors import printable
+
 LOG_SECONDS = 60
 
 # A told duration counts as much as the work of so many seconds that has been measured.
@@ -106,6 +108,8 @@ class ImageProgress(Progress):
         self.left = TimeLeft(costs, in_seconds=in_seconds, completed=completed)
 
     def update(self, task_id: TaskID, **changes) -> None:
+        if "description" in changes:  # the name of a file
+            changes["description"] = printable(changes["description"])
         super().update(task_id, **changes)
         self._report(task_id)
 

@@ -98,3 +98,10 @@ def test_the_time_left_falls_with_the_pixels_and_ends_at_none(clock, costs, rate
             assert before is None or seconds < before
             before = seconds
     assert seconds == pytest.approx(0, abs=1e-6 * rate * sum(costs))
+
+
+def test_names_of_files_cannot_command_the_terminal(clock):
+    with image_progress(visible=False) as bar:
+        task = bar.add_task("", total=1)
+        bar.update(task, description="red\x1b[31m.png")
+        assert bar.tasks[0].description == r"red\x1b[31m.png"
