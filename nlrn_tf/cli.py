@@ -154,6 +154,8 @@ def _guarded(main: Callable[[list[str]], None], help: str, takes_arguments: bool
         return _complain(f"{_with_flags(error)} (see --help)", 2)
     except NLRNError as error:
         return _complain(_with_flags(error), 1)
+    except OSError as error:  # of the system, where the library has no better words
+        return _complain(f"{error.filename or 'system'}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
     return 0

@@ -83,6 +83,22 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
         raise unwritable(path, error.strerror or str(error)) from error
 
 
+def require_text(path: str | os.PathLike) -> Path:
+    """A path that other libraries can open too: TensorFlow takes UTF-8 alone.
+
+    Raises:
+      NLRNError: its name has bytes that are not UTF-8, or NUL.
+    """
+    text = os.fspath(path)
+    try:
+        is_text = "\0" not in text and bool(text.encode())
+    except UnicodeEncodeError:
+        is_text = False
+    if not is_text:
+        raise NLRNError(f"{ascii(text)[1:-1]}: the name is not UTF-8; give another place")
+    return Path(path)
+
+
 def unwritable(path: str | os.PathLike, reason: str) -> NLRNError:
     """The error for a file or folder that cannot be written."""
     return NLRNError(

@@ -4,6 +4,7 @@
 the Y channel without a border of `scale` pixels in super-resolution.
 """
 
+import contextlib
 import functools
 import os
 import sys
@@ -30,6 +31,7 @@ from nlrn_tf.progress import image_progress
 from nlrn_tf.restoration.inference import Model
 from nlrn_tf.restoration.planes import PlaneFunction
 from nlrn_tf.restoration.restorer import OnProgress, Restorer
+from nlrn_tf.storage.locks import lock_file
 from nlrn_tf.weights.loading import load_model
 from nlrn_tf.weights.manifest import find_weights, manifest, sha256
 
@@ -86,8 +88,8 @@ def evaluate_all(
 
     Raises:
       NLRNError: the data set is missing or incomplete, the weights do not exist or are for
-        something else, `json_path` holds other scores, an image cannot be read or an output not
-        written.
+        something else, `json_path` holds other scores or another process writes it, an image
+        cannot be read or an output not written.
     """
     data_dir = location.data_dir(data_dir)
     load = functools.cache(lambda weights, options: load_model(weights, **dict(options)))
@@ -95,22 +97,24 @@ def evaluate_all(
     evaluations = [
         Scores(settings, None if model else _weights_sha256(settings)) for settings in all_settings
     ]
-    if json_path is not None:
-        names = [[path.name for path in paths.values()] for paths in chosen]
-        resume(json_path, evaluations, names)
-    for scores, paths in zip(evaluations, chosen, strict=True):
-        folder = _output_folder(output_dir, scores.settings, len(evaluations))
-        missing = {k: path for k, path in paths.items() if not _is_done(scores, path, folder)}
-        if missing:
-            network = model or _load(scores.settings, load)
-            for image in _score_images(
-                scores.settings, network, missing, len(paths), folder, console is not None
-            ):
-                scores.images[image["name"]] = image
-                if json_path is not None:
-                    write_scores(json_path, evaluations)
-        if console is not None:
-            print_scores(scores.result(), scores.settings, console)
+    with contextlib.ExitStack() as held:
+        if json_path is not None:
+            held.enter_context(lock_file(json_path))
+            names = [[path.name for path in paths.values()] for paths in chosen]
+            resume(json_path, evaluations, names)
+        for scores, paths in zip(evaluations, chosen, strict=True):
+            folder = _output_folder(output_dir, scores.settings, len(evaluations))
+            missing = {k: path for k, path in paths.items() if not _is_done(scores, path, folder)}
+            if missing:
+                network = model or _load(scores.settings, load)
+                for image in _score_images(
+                    scores.settings, network, missing, len(paths), folder, console is not None
+                ):
+                    scores.images[image["name"]] = image
+                    if json_path is not None:
+                        write_scores(json_path, evaluations)
+            if console is not None:
+                print_scores(scores.result(), scores.settings, console)
     results = [scores.result() for scores in evaluations]
     if console is not None and len(results) > 1:
         print_overview(results, all_settings, console)

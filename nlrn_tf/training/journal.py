@@ -1,9 +1,11 @@
 """What a run reports: a live progress line, `curve.csv` and TensorBoard."""
 
+import contextlib
 import csv
 import io
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from nlrn_tf.files import write_text
+from nlrn_tf.files import unwritable, write_text
 from nlrn_tf.training.curve import COLUMNS
 from nlrn_tf.training.schedule import Clock
 from nlrn_tf.training.settings import TrainingConfig
@@ -34,7 +36,9 @@ class Journal:
         self._path = workdir / "curve.csv"
         self._config = config
         self._clock = clock
-        self._writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
+        self._tensorboard = workdir / "tensorboard"
+        with self._writing_summaries():
+            self._writer = tf.summary.create_file_writer(str(self._tensorboard))
         self._pending: list[dict] = []
         self._since = (time.monotonic(), clock.step)
         self._console = Console(stderr=True)
@@ -51,7 +55,8 @@ class Journal:
     def __exit__(self, *_):
         if self._console.is_terminal:
             self._bar.stop()
-        self._writer.close()
+        with self._writing_summaries():
+            self._writer.close()
 
     def step(self, metrics: dict, learning_rate: float, skipped: int) -> None:
         """Takes the metrics of one step, floats; shows the means when they are due."""
@@ -97,7 +102,7 @@ class Journal:
 
     def images(self, samples: list[Sample], restored: list[np.ndarray]) -> None:
         """Shows degraded, restored and clean of the first samples in TensorBoard."""
-        with self._writer.as_default(step=self._clock.step):
+        with self._writing_summaries(), self._writer.as_default(step=self._clock.step):
             for sample, image in list(zip(samples, restored, strict=True))[:4]:
                 row = [np.clip(sample.degraded, 0, 1), image / 255, sample.clean / 255]
                 strip = np.concatenate(row, axis=1)[None, ..., None]
@@ -128,7 +133,15 @@ class Journal:
         return f"{minutes // 60}:{minutes % 60:02d} h"
 
     def _write_scalars(self, scalars: dict[str, float]) -> None:
-        with self._writer.as_default(step=self._clock.step):
-            for name, value in scalars.items():
-                tf.summary.scalar(name, value)
-        self._writer.flush()
+        with self._writing_summaries():
+            with self._writer.as_default(step=self._clock.step):
+                for name, value in scalars.items():
+                    tf.summary.scalar(name, value)
+            self._writer.flush()
+
+    @contextlib.contextmanager
+    def _writing_summaries(self) -> Iterator[None]:
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise unwritable(self._tensorboard, error.message) from error

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from nlrn_tf.data import records as records_module
 from nlrn_tf.data.record_manifest import load_records
-from nlrn_tf.data.records import ensure_records, example_reader, read_examples, reading
+from nlrn_tf.data.record_reading import example_reader, read_examples, reading
+from nlrn_tf.data.records import ensure_records
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.colour import rgb_to_grey, rgb_to_y
 from nlrn_tf.imaging.files import read_image, write_image
@@ -159,7 +160,7 @@ def test_wrong_manifests_are_refused(data):
     manifest = json.loads(path.read_text())
     wrong = {
         "schema version 2": json.dumps({**manifest, "schema_version": 2}),
-        "schema version None": "[]",
+        "must be an object": "[]",
         "is not JSON": "{",
         "'shards'": json.dumps({k: v for k, v in manifest.items() if k != "shards"}),
     }
