@@ -1,6 +1,7 @@
 """What the commands share: flags, starting, stopping, and reports of what went wrong."""
 
 import dataclasses
+import io
 import os
 import re
 import sys
@@ -14,7 +15,7 @@ from absl import flags
 from absl import logging as absl_logging
 
 from nlrn_tf import backend
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, printable
 from nlrn_tf.settings import choices_of
 
 # The modules that call `define_flags` have the flags.
@@ -42,6 +43,7 @@ def run(
     may be mixed; `main` receives the positional ones, which are a wrong flag where it takes none.
     """
     flags.FLAGS.set_gnu_getopt(True)
+    _escape_what_cannot_be_printed()
     absl_logging.set_verbosity(absl_logging.WARNING)
     help = help or sys.modules["__main__"].__doc__ or ""
     if command is not None:
@@ -115,6 +117,13 @@ def flag_values(
                 raise flags.Error(f"{field.name}={','.join(value)}: {error}") from error
         values[field.name] = value
     return values
+
+
+def _escape_what_cannot_be_printed() -> None:
+    """Names may have letters that the encoding of the terminal lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _typed() -> str:
@@ -203,7 +212,7 @@ def _with_flagfiles(
 
 
 def _complain(message: str, code: int) -> int:
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
     return code
 

@@ -11,6 +11,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--mutations", type=int, default=300, help="Damaged files of each format to be tried."
+    )
+
+
+@pytest.fixture(scope="session")
+def num_mutations(pytestconfig) -> int:
+    """How many damaged files of each format are tried."""
+    return pytestconfig.getoption("mutations")
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The public data sets: `$NLRN_DATA_DIR`, else `shared/data` beside the repository."""

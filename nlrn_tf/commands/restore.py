@@ -14,8 +14,8 @@ loses nothing, unless --suffix says otherwise. An input is never overwritten.
 from absl import flags
 
 from nlrn_tf import cli
-from nlrn_tf.errors import NLRNError
-from nlrn_tf.restoration.settings import OutputSettings, RestorationSettings
+from nlrn_tf.errors import NLRNError, printable
+from nlrn_tf.restoration.settings import InputSettings, OutputSettings, RestorationSettings
 
 FLAGS = flags.FLAGS
 
@@ -26,6 +26,7 @@ def define_flags() -> None:
         "output", None, "Image file (one input file) or folder.", required=True, short_name="o"
     )
     cli.define_flags(RestorationSettings)
+    cli.define_flags(InputSettings)
     cli.define_flags(OutputSettings)
 
 
@@ -33,15 +34,18 @@ def main(inputs: list[str]) -> None:
     """Restores as the flags say."""
     try:
         settings = RestorationSettings(**cli.flag_values(RestorationSettings))
+        reading = InputSettings(**cli.flag_values(InputSettings))
         outputs = OutputSettings(**cli.flag_values(OutputSettings))
     except NLRNError as error:
         raise flags.Error(str(error)) from error
     from nlrn_tf.restoration.files import restore_files
 
     count = restore_files(
-        settings, inputs, FLAGS.output, outputs, before_loading=cli.start_tensorflow
+        *(settings, inputs, FLAGS.output, outputs),
+        reading=reading,
+        before_loading=cli.start_tensorflow,
     )
-    print(f"{count} image{'' if count == 1 else 's'} restored: {FLAGS.output}")
+    print(printable(f"{count} image{'' if count == 1 else 's'} restored: {FLAGS.output}"))
 
 
 def run() -> None:

@@ -5,32 +5,28 @@ also have 16 bits (uint16) and alpha as a last channel: `[H, W, 2]`, `[H, W, 4]`
 """
 
 import dataclasses
-import io
 import os
 from pathlib import Path
 
 import cv2
 import numpy as np
-import PIL.Image
-import PIL.ImageOps
-import tifffile
 
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, blaming
 from nlrn_tf.files import write_bytes
-from nlrn_tf.imaging.metadata import ImageMetadata, is_damaged_png, read_metadata
+from nlrn_tf.imaging.decoding import decode, decode_by_pillow, decode_damaged, format_of
+from nlrn_tf.imaging.encoding import encoded, encoded_tiff
+from nlrn_tf.imaging.metadata import ImageMetadata, read_metadata
 from nlrn_tf.imaging.white_level import WhiteLevel, white_level
 
-# Its warnings would add lines to our one-line errors.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# By default larger images are refused: what they claim to be costs memory before anything is known
+# of their pixels. The largest cameras have 150 megapixels.
+MAX_PIXELS = 200_000_000
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
-_WRITE_OPTIONS = {
-    ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95],
-    ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
-    ".webp": [cv2.IMWRITE_WEBP_QUALITY, 101],  # above 100: lossless
-}
-_UNDECODABLE = "not an image that can be decoded; is it complete?"
+_UNDECODABLE = "not an image that can be decoded ({}); is it complete?"
+# Of larger files nothing is read: 16 bytes are more than a pixel takes, tags may take some MiB.
+_BYTES_A_PIXEL, _BYTES_OF_TAGS = 16, 64 << 20
 _HOLD_16_BITS = (".png", ".tif", ".tiff")
 _HOLD_ALPHA = (".png", ".tif", ".tiff", ".webp")
 _HOLD_PROFILE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -47,11 +43,13 @@ class Photo:
       icc_profile: its colour profile where it has one that fits the pixels.
       white: of 16 bits the value of white, which is lower where a camera of fewer bits wrote it;
         None of 8 bits.
+      damage: what is wrong with the file; None of a sound one.
     """
 
     pixels: np.ndarray
     icc_profile: bytes | None = None
     white: WhiteLevel | None = None
+    damage: str | None = None
 
 
 def find_images(folder: str | os.PathLike) -> list[Path]:
@@ -99,54 +97,69 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
       NLRNError: the file is missing, not an image, damaged, or of a kind that is not
         supported (more than 8 bits, an alpha channel).
     """
-    content, stored = _read(path)
-    if stored.dtype != np.uint8:
-        raise NLRNError(
-            f"{path}: has {stored.dtype.name} samples; only 8-bit images are supported here, "
-            "convert it first"
-        )
-    if stored.ndim == 3 and stored.shape[2] != 3:
-        raise NLRNError(
-            f"{path}: has an alpha channel, which is not supported here; "
-            "flatten it onto a background first"
-        )
-    return _upright(content, stored)
+    with blaming(path, _UNDECODABLE):
+        content = _read(path, MAX_PIXELS)
+        damage = format_of(content).damage(content)
+        if damage:
+            raise ValueError(damage)
+        stored = decode(content)
+        if stored.dtype != np.uint8:
+            raise NLRNError(
+                f"{path}: has {stored.dtype.name} samples; only 8-bit images are supported here, "
+                "convert it first"
+            )
+        if stored.ndim == 3 and stored.shape[2] != 3:
+            raise NLRNError(
+                f"{path}: has an alpha channel, which is not supported here; "
+                "flatten it onto a background first"
+            )
+        return np.ascontiguousarray(_upright(content, stored, read_metadata(content)))
 
 
-def read_photo(path: str | os.PathLike) -> Photo:
+def read_photo(
+    path: str | os.PathLike, max_pixels: int = MAX_PIXELS, accept_damaged: bool = False
+) -> Photo:
     """Reads an image of 8 or 16 bits, grey or colour, with or without alpha.
 
     It is turned upright by its EXIF orientation. Palettes become colours. CMYK becomes RGB by the
     plain formula, without its profile. Metadata other than the colour profile are not read.
 
+    Args:
+      path: of the file.
+      max_pixels: the largest number of pixels that the file may claim to have.
+      accept_damaged: whether what is there of a damaged image is read too; pixels that are missing
+        are black or grey.
+
     Raises:
       NLRNError: the file is missing, not an image, damaged, or of a kind that is not
         supported (floating point, several pages, some kinds of TIFF files, see
-        `ImageMetadata.problem`).
+        `ImageMetadata.problem`); or it is too large.
     """
-    content, stored = _read(path)
-    if stored.dtype not in (np.uint8, np.uint16):
-        raise NLRNError(
-            f"{path}: has {stored.dtype.name} samples; 8 and 16 bits are supported, "
-            "convert it first"
-        )
-    try:
+    with blaming(path, _UNDECODABLE):
+        content = _read(path, max_pixels)
+        damage = format_of(content).damage(content)
+        if damage and not accept_damaged:
+            raise NLRNError(
+                f"{path}: is damaged ({damage}); accept_damaged=True restores what is there"
+            )
+        stored = decode_damaged(content) if damage else decode(content)
+        if stored.dtype not in (np.uint8, np.uint16):
+            raise NLRNError(
+                f"{path}: has {stored.dtype.name} samples; 8 and 16 bits are supported, "
+                "convert it first"
+            )
         metadata = read_metadata(content)
         problem = metadata.problem(stored)
         if problem:
             raise NLRNError(f"{path}: {problem}")
-        if stored.ndim == 2 or stored.shape[2] == 3:
-            pixels = _upright(content, stored)
-        else:
-            pixels = _upright_with_alpha(content, stored, metadata)
-    except (OSError, TypeError, ValueError) as error:  # of Pillow and tifffile, of damaged files
-        raise NLRNError(f"{path}: {_UNDECODABLE}") from error
+        pixels = _upright(content, stored, metadata)
     if metadata.white_is_zero and pixels.dtype == np.uint16:
         pixels = 65535 - pixels
     space = b"GRAY" if pixels.ndim == 2 or pixels.shape[2] == 2 else b"RGB "
     fits = metadata.icc_profile[16:20] == space
     white = white_level(pixels, metadata.white_tags) if pixels.dtype == np.uint16 else None
-    return Photo(np.ascontiguousarray(pixels), metadata.icc_profile if fits else None, white)
+    profile = metadata.icc_profile if fits else None
+    return Photo(np.ascontiguousarray(pixels), profile, white, damage)
 
 
 def write_image(
@@ -178,15 +191,15 @@ def write_image(
     if channels == 2:
         image, channels = image[..., [0, 0, 0, 1]], 4
     if suffix in (".tif", ".tiff"):
-        write_bytes(path, _encode_tiff(image, icc_profile))
+        write_bytes(path, encoded_tiff(image, icc_profile))
         return
     if channels >= 3:
         codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
         image = cv2.cvtColor(np.ascontiguousarray(image), codes[channels])
     profile = icc_profile if suffix in _HOLD_PROFILE else None
-    content = _encode(suffix, image, profile)
+    content = encoded(suffix, image, profile)
     if content is None and profile is not None:  # libpng refuses some profiles of JPEG files
-        content = _encode(suffix, image, None)
+        content = encoded(suffix, image, None)
     if content is None:
         raise NLRNError(
             f"{path}: a {image.shape[1]} x {image.shape[0]} image cannot be stored as "
@@ -227,80 +240,44 @@ def check_storable(path: str | os.PathLike, image: np.ndarray, scale: float = 1)
         )
 
 
-def _read(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes of a file, and its pixels as they are stored: not turned, BGR."""
+def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
+    """The bytes of a file whose size, and that of the image by its header, are allowed.
+
+    Raises:
+      NLRNError: one is not.
+      ValueError: the header is damaged.
+    """
     try:
-        content = np.fromfile(path, np.uint8)
+        size = os.stat(path).st_size
+        content = Path(path).read_bytes() if size <= _most_bytes(max_pixels) else b""
     except OSError as error:
         raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
-    try:
-        if is_damaged_png(content.tobytes()):
-            raise ValueError("damaged PNG")
-        return content, _decode(content, cv2.IMREAD_UNCHANGED)
-    except ValueError as error:
-        raise NLRNError(f"{path}: {_UNDECODABLE}") from error
-
-
-def _encode(suffix: str, image: np.ndarray, icc_profile: bytes | None) -> bytes | None:
-    """The bytes of an image file of BGR pixels, None if OpenCV cannot make it."""
-    metadata = {}
-    if icc_profile is not None:
-        metadata[cv2.IMAGE_METADATA_ICCP] = np.frombuffer(icc_profile, np.uint8)
-    try:
-        encoded, content = cv2.imencodeWithMetadata(
-            suffix, image, [*metadata], [*metadata.values()], _WRITE_OPTIONS.get(suffix, [])
+    if size > _most_bytes(max_pixels):
+        raise NLRNError(f"{path}: {size} bytes are too many for max_pixels={max_pixels}")
+    width, height = format_of(content).size(content)
+    if width < 1 or height < 1:
+        raise ValueError(f"it claims {width} x {height} pixels")
+    if width * height > max_pixels:
+        raise NLRNError(
+            f"{path}: claims {width} x {height} pixels, more than max_pixels={max_pixels}; "
+            "raise that if the image is as large, or restore it in parts"
         )
-    except cv2.error:
-        return None
-    return content.tobytes() if encoded else None
+    return content
 
 
-def _encode_tiff(image: np.ndarray, icc_profile: bytes | None) -> bytes:
-    """The bytes of a TIFF file of grey or RGB pixels, with or without alpha."""
-    content = io.BytesIO()
-    is_grey = image.ndim == 2 or image.shape[2] == 1
-    has_alpha = image.ndim == 3 and image.shape[2] == 4
-    tifffile.imwrite(
-        content,
-        image,
-        photometric="minisblack" if is_grey else "rgb",
-        planarconfig=None if is_grey else "contig",
-        extrasamples=["unassalpha"] if has_alpha else None,
-        compression="zlib",
-        iccprofile=icc_profile,
-        metadata=None,
-        software=False,
-    )
-    return content.getvalue()
+def _most_bytes(max_pixels: int) -> int:
+    return _BYTES_A_PIXEL * max_pixels + _BYTES_OF_TAGS
 
 
-def _upright(content: np.ndarray, stored: np.ndarray) -> np.ndarray:
-    """Decodes grey or colour without alpha again, which OpenCV then turns upright."""
-    depth = 0 if stored.dtype == np.uint8 else cv2.IMREAD_ANYDEPTH
+def _upright(content: bytes, stored: np.ndarray, metadata: ImageMetadata) -> np.ndarray:
+    """Pixels in the order of RGB, turned, and without an alpha that the file has not."""
     if stored.ndim == 2:
-        return _decode(content, cv2.IMREAD_GRAYSCALE | depth)
-    return cv2.cvtColor(_decode(content, cv2.IMREAD_COLOR | depth), cv2.COLOR_BGR2RGB)
-
-
-def _upright_with_alpha(
-    content: np.ndarray, stored: np.ndarray, metadata: ImageMetadata
-) -> np.ndarray:
-    """The same for BGRA, which OpenCV does not turn; without an alpha that the file has not."""
+        return metadata.turn_upright(stored)
+    if stored.shape[2] == 3:
+        return metadata.turn_upright(cv2.cvtColor(stored, cv2.COLOR_BGR2RGB))
     if metadata.cmyk:
         return cv2.cvtColor(stored, cv2.COLOR_BGRA2RGB)
     if metadata.straight_alpha and stored.dtype == np.uint8:
-        image = PIL.Image.open(io.BytesIO(content.tobytes()))
-        return np.asarray(PIL.ImageOps.exif_transpose(image))
+        return decode_by_pillow(content)
     pixels = metadata.turn_upright(cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA))
     return pixels[..., [0, 3]] if metadata.grey_with_alpha else pixels
-
-
-def _decode(content: np.ndarray, mode: int) -> np.ndarray:
-    """The pixels of an image file. Raises ValueError where OpenCV cannot decode it."""
-    try:
-        pixels = cv2.imdecode(content, mode) if content.size else None
-    except cv2.error as error:  # its limits on header sizes raise instead of returning None
-        raise ValueError(str(error)) from error
-    if pixels is None:
-        raise ValueError("not an image that OpenCV knows")
-    return pixels

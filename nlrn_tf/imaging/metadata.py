@@ -1,23 +1,15 @@
 """What an image file says besides its pixels, as far as it takes to read the pixels right."""
 
 import dataclasses
-import io
-import logging
-import struct
-import zlib
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
-import cv2
 import numpy as np
-import tifffile
+import PIL.Image
 
+from nlrn_tf.imaging.decoding import format_of
+from nlrn_tf.imaging.png import GREY, GREY_WITH_ALPHA, SIGNATURE
+from nlrn_tf.imaging.tiff import first_page, is_tiff, num_pages
 from nlrn_tf.imaging.white_level import WHITE_TAGS
-
-# It would complain of each EXIF block, which is a TIFF file without pixels.
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 # Tags of TIFF 6.0, which EXIF uses too, and some of their values.
 _PHOTOMETRIC, _ORIENTATION, _SAMPLES_PER_PIXEL = 262, 274, 277
@@ -44,7 +36,7 @@ class ImageMetadata:
 
     Attributes:
       icc_profile: the colour profile; empty where there is none.
-      orientation: of EXIF, 1 to 8.
+      orientation: of EXIF, 1 to 8; 1 of a TIFF file, which decoders turn.
       num_pages: of a TIFF file, without thumbnails and masks; else 1.
       cmyk: whether a TIFF file is in CMYK, which OpenCV decodes to colour with a made-up alpha.
       grey_with_alpha: whether a PNG or TIFF file is; OpenCV decodes the one as colour with alpha,
@@ -91,28 +83,29 @@ class ImageMetadata:
         return None
 
 
-def read_metadata(content: np.ndarray) -> ImageMetadata:
-    """The metadata of an image file that can be decoded, given as uint8 `[bytes]`.
+def read_metadata(content: bytes) -> ImageMetadata:
+    """The metadata of an image file that can be decoded.
 
     Raises:
-      ValueError: it is a TIFF file with damaged tags.
+      ValueError: its header or the tags of a TIFF file are damaged.
     """
-    _, kinds, blocks = cv2.imdecodeWithMetadata(content, cv2.IMREAD_UNCHANGED)
-    found = dict(zip(kinds, (block.tobytes() for block in blocks), strict=True))
-    try:
-        exif, _ = _tags(found.get(cv2.IMAGE_METADATA_EXIF, b""))
-    except ValueError:  # the pixels can be read without it
-        exif = {}
-    tags, num_pages = _tags(content.tobytes())
+    tags: dict[int, Any] = {}
+    pages = 1
+    if is_tiff(content):
+        _, tags = first_page(content)
+        pages = num_pages(content)
+    told = format_of(content).told(content)
     has_alpha = tags.get(_SAMPLES_PER_PIXEL) in (2, 4)
     extra = next(iter(np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0))), 0) if has_alpha else 0
+    icc_profile = told.get("icc_profile") or tags.get(_ICC_PROFILE)
     return ImageMetadata(
-        icc_profile=found.get(cv2.IMAGE_METADATA_ICCP, b"") or tags.get(_ICC_PROFILE, b""),
-        orientation=exif.get(_ORIENTATION, 1),
-        num_pages=num_pages,
+        icc_profile=icc_profile if isinstance(icc_profile, bytes) else b"",
+        orientation=_orientation(told.get("exif")),
+        num_pages=pages,
         cmyk=tags.get(_PHOTOMETRIC) == _CMYK,
-        grey_with_alpha=_png_colour_type(content) == 4 or tags.get(_SAMPLES_PER_PIXEL) == 2,
-        transparent_level=_png_colour_type(content) == 0 and b"tRNS" in _png_head(content),
+        grey_with_alpha=_png_colour_type(content) == GREY_WITH_ALPHA
+        or tags.get(_SAMPLES_PER_PIXEL) == 2,
+        transparent_level=_png_colour_type(content) == GREY and b"tRNS" in _png_head(content),
         white_is_zero=tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO,
         separate_planes=tags.get(_PLANES) == _SEPARATE_PLANES,
         premultiplied=extra == _PREMULTIPLIED,
@@ -121,44 +114,22 @@ def read_metadata(content: np.ndarray) -> ImageMetadata:
     )
 
 
-def is_damaged_png(content: bytes) -> bool:
-    """Whether a needed chunk is cut off or has a wrong checksum; libpng would print about it."""
-    if not content.startswith(_PNG):
-        return False
-    start, kind = 8, b""
-    while kind != b"IEND":
-        end = start + 8 + int.from_bytes(content[start : start + 4], "big")
-        kind, checksum = content[start + 4 : start + 8], content[end : end + 4]
-        if len(checksum) < 4:
-            return True
-        needed = kind[:1].isupper()
-        if needed and zlib.crc32(content[start + 4 : end]) != int.from_bytes(checksum, "big"):
-            return True
-        start = end + 4
-    return False
-
-
-def _tags(content: bytes) -> tuple[dict[int, Any], int]:
-    """The tags of the first page of a TIFF file or an EXIF block, and the number of pages.
-
-    No tags and one page of anything else. Raises ValueError where they are damaged.
-    """
-    if content[:2] not in (b"II", b"MM"):
-        return {}, 1
+def _orientation(exif: Any) -> int:
+    """Of an EXIF block, of which only the first directory is read; 1 where it is damaged."""
+    block = PIL.Image.Exif()
     try:
-        with tifffile.TiffFile(io.BytesIO(content)) as file:
-            first, *others = cast(Sequence[tifffile.TiffPage], file.pages)  # no other by default
-            pages = [first, *(page for page in others if not page.is_reduced and not page.is_mask)]
-            return {tag.code: tag.value for tag in first.tags}, len(pages)
-    except (tifffile.TiffFileError, struct.error, TypeError, IndexError) as error:
-        raise ValueError(f"damaged tags: {error}") from error
+        block.load(exif)
+        orientation = block.get(_ORIENTATION, 1)
+    except Exception:  # of many types; the pixels can be read without it
+        return 1
+    return orientation if orientation in _UPRIGHT else 1
 
 
-def _png_colour_type(content: np.ndarray) -> int | None:
+def _png_colour_type(content: bytes) -> int | None:
     """0 for grey, 4 for grey with alpha, which OpenCV decodes as colour; None of other files."""
-    return content[25] if content[:8].tobytes() == _PNG else None
+    return content[25] if content.startswith(SIGNATURE) else None
 
 
-def _png_head(content: np.ndarray) -> bytes:
+def _png_head(content: bytes) -> bytes:
     """A PNG file up to its pixels."""
-    return content.tobytes().partition(b"IDAT")[0]
+    return content.partition(b"IDAT")[0]

@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, reason_of
 from nlrn_tf.imaging.files import IMAGE_SUFFIXES
 
+# Here os.path asks for files: Path.exists raises where the system does not allow a name.
 StrPath = str | os.PathLike
 
 
@@ -26,12 +27,12 @@ def plan(inputs: Sequence[StrPath], output: StrPath, suffix: str = ".png") -> di
         raise NLRNError(f"suffix '{suffix}': use one of {', '.join(IMAGE_SUFFIXES)}")
     for path in sources:
         _check_input(path)
-    into_folder = str(os.fspath(output)).endswith(os.sep) or Path(output).is_dir()
+    into_folder = str(os.fspath(output)).endswith(os.sep) or os.path.isdir(output)
     output = Path(output)
-    if len(sources) == 1 and sources[0].is_file() and not into_folder:
+    if len(sources) == 1 and os.path.isfile(sources[0]) and not into_folder:
         _check_suffix(output, "end it with / if a folder is meant")
         return {output: sources[0]}
-    if output.exists() and not output.is_dir():
+    if os.path.exists(output) and not os.path.isdir(output):
         raise NLRNError(f"{output}: is a file; a folder or several inputs need an output folder")
     if output.suffix.lower() in IMAGE_SUFFIXES and not into_folder:
         raise NLRNError(f"{output}: names one image; a folder or several inputs need a folder")
@@ -49,7 +50,7 @@ def plan(inputs: Sequence[StrPath], output: StrPath, suffix: str = ".png") -> di
 def _sources(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
     """Each image with its place in the output folder."""
     for path in inputs:
-        if path.is_file():
+        if os.path.isfile(path):
             yield path, Path(path.name)
             continue
         root = Path() if len(inputs) == 1 else Path(path.resolve().name)
@@ -79,18 +80,18 @@ def _images_below(folder: Path, output: Path) -> list[Path]:
             for name in names
             if Path(name).suffix.lower() in IMAGE_SUFFIXES
             and not name.startswith(".")
-            and (parent / name).is_file()
+            and os.path.isfile(parent / name)
         ]
     return sorted(images)
 
 
 def _check_input(path: Path) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):
         return
-    if not path.exists():
+    if not os.path.exists(path):
         raise NLRNError(f"{path}: no such file or folder")
     _check_suffix(path, "convert it first")
-    if not path.is_file() or not os.access(path, os.R_OK):
+    if not os.path.isfile(path) or not os.access(path, os.R_OK):
         raise NLRNError(f"{path}: is not a file that can be read")
 
 
@@ -111,7 +112,7 @@ def check_outputs(jobs: dict[Path, Path], may_exist: bool) -> None:
     inputs = {_identity(source): source for source in jobs.values()}
     for target in jobs:
         _check_writable(target)
-    existing = [target for target in jobs if target.exists()]
+    existing = [target for target in jobs if os.path.exists(target)]
     for target in existing:
         if target.is_dir():
             raise NLRNError(f"{target}: is a folder; an image is to be written there")
@@ -128,9 +129,23 @@ def check_outputs(jobs: dict[Path, Path], may_exist: bool) -> None:
         )
 
 
+def check_name(target: Path) -> None:
+    """Checks that the system allows the name of a file.
+
+    Raises:
+      NLRNError: it does not, for instance because it is too long.
+    """
+    try:
+        os.lstat(target)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise NLRNError(f"{target}: cannot be written ({reason_of(error)})") from error
+
+
 def _check_writable(output: Path) -> None:
     """Looks at the nearest folder that exists, so that no work is lost later."""
-    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    folder = next(parent for parent in output.absolute().parents if os.path.exists(parent))
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise NLRNError(f"{output}: cannot be written, {folder} is no folder that allows it")
 

@@ -4,8 +4,8 @@ import dataclasses
 
 from nlrn_tf import precision
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import IMAGE_SUFFIXES
-from nlrn_tf.settings import documented, require, require_choices, setting
+from nlrn_tf.imaging.files import IMAGE_SUFFIXES, MAX_PIXELS
+from nlrn_tf.settings import documented, is_count, require, require_choices, setting
 from nlrn_tf.tasks.registry import owner_of, task_named, task_names
 from nlrn_tf.weights.level_choice import checked_level
 
@@ -105,6 +105,26 @@ class RestorationSettings:
                 raise NLRNError(
                     f"noise_sigma={self.noise_sigma} is for denoising; leave out {name}={value}"
                 )
+
+
+@documented
+@dataclasses.dataclass(frozen=True)
+class InputSettings:
+    """Which image files are restored.
+
+    Raises:
+      NLRNError: a value is not possible.
+    """
+
+    max_pixels: int = setting(
+        MAX_PIXELS, "Refuse images that claim to have more pixels, before they are decoded."
+    )
+    accept_damaged: bool = setting(
+        False, "Restore what is there of damaged images, and say so, instead of refusing them."
+    )
+
+    def __post_init__(self):
+        require(self, "max_pixels", is_count(self.max_pixels), "at least 1 pixel")
 
 
 @documented

@@ -206,17 +206,23 @@ def test_a_full_disk_stops_and_keeps_what_is_done(tmp_path, photos, monkeypatch)
     assert len(calls) == 3  # the image that was ready then is tried as well
 
 
-def test_a_result_that_cannot_be_written_does_not_cost_the_next(tmp_path, photos, monkeypatch):
+@pytest.mark.parametrize("error", [NLRNError("grey.png: cannot be written"), RuntimeError("a bug")])
+def test_a_result_that_cannot_be_written_does_not_cost_the_others(
+    tmp_path, photos, monkeypatch, capsys, error
+):
     def write(path, *image):
         if path.name == "grey.png":
-            raise NLRNError(f"{path}: cannot be written")
+            raise error
         write_image(path, *image)
 
     monkeypatch.setattr("nlrn_tf.restoration.files.write_image", write)
     out = tmp_path / "out"
-    with pytest.raises(NLRNError, match=r"grey\.png: cannot be written"):
+    with pytest.raises(NLRNError, match="1 of 3"):
         restore_files(negative, [photos], out)
-    assert files_below(out) == ["trip/b.png"]
+    assert files_below(out) == ["trip/b.png", "trip/day 1/colour.png"]
+    line = capsys.readouterr().err
+    assert "grey.png: cannot be written" in line
+    assert str(error) in line
 
 
 def test_existing_outputs_are_kept_unless_told(tmp_path, photos):

@@ -1,0 +1,183 @@
+"""TIFF files: the tags of the first page, the number of pages, and what is damaged.
+
+Terms and numbers are those of TIFF 6.0, and of BigTIFF for files above 4 GiB.
+"""
+
+import dataclasses
+import io
+import logging
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import tifffile
+
+from nlrn_tf.imaging.jpeg import damage_of_jpeg, size_of_jpeg
+
+# Its warnings would add lines to our one-line errors.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+_NEW_SUBFILE_TYPE = 254
+_REDUCED, _MASK = 1, 4  # bits of it
+_NONE, _JPEG, _ZLIB = 1, 7, (8, 32946)  # compressions
+_SEPARATE_PLANES = 2
+_TOO_SHORT = "pixels are missing"
+_LOOKED_AT = 16  # entries of a directory
+MAX_DIRECTORIES = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """How numbers of a kind of TIFF file are stored."""
+
+    count: str
+    offset: str
+    first: int  # where the offset of the first directory is
+    entry: int  # bytes of an entry
+
+
+_CLASSIC = _Layout("H", "I", 4, 12)
+_BIG = _Layout("Q", "Q", 8, 20)
+
+
+def is_tiff(content: bytes) -> bool:
+    """Whether a file begins as TIFF files do."""
+    return content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def first_page(content: bytes) -> tuple[tifffile.TiffPage, dict[int, Any]]:
+    """The first page and its tags by number.
+
+    Raises:
+      ValueError: the tags are damaged.
+    """
+    try:
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            page = file.pages.first
+            return page, {tag.code: tag.value for tag in page.tags}
+    except Exception as error:  # of many types, by what its tags hold
+        raise ValueError(f"damaged tags ({type(error).__name__}: {error})") from error
+
+
+def num_pages(content: bytes) -> int:
+    """The number of pages, without thumbnails and masks, but with the first.
+
+    Raises:
+      ValueError: the directories form a circle, lie outside the file or are too many.
+    """
+    kinds = list(_subfile_types(content))
+    return 1 + sum(not kind & (_REDUCED | _MASK) for kind in kinds[1:])
+
+
+def damage_of_tiff(content: bytes) -> str | None:
+    """What of the pixels of the first page is missing or was changed, as far as can be told.
+
+    What is not compressed must be long enough; zlib and JPEG must unpack without a complaint. The
+    other kinds of compression are not looked into, see `unpacks_by_libtiff`.
+
+    Raises:
+      ValueError: the tags are damaged.
+    """
+    page, _ = first_page(content)
+    num_pages(content)
+    num_segments = math.prod(page.chunked)
+    if not len(page.dataoffsets) == len(page.databytecounts) == num_segments > 0:
+        return f"{len(page.dataoffsets)} of {num_segments} strips or tiles"
+    places = zip(page.dataoffsets, page.databytecounts, strict=True)
+    for index, (start, size) in enumerate(places):
+        if size <= 0 or start <= 0 or start + size > len(content):
+            return f"strip or tile {index} lies outside the file"
+        problem = _damage_of_segment(page, content[start : start + size], index)
+        if problem:
+            return f"strip or tile {index}: {problem}"
+    return None
+
+
+def unpacks_by_libtiff(content: bytes) -> bool:
+    """Whether the first page is packed so that only libtiff can tell what is damaged in it."""
+    page, _ = first_page(content)
+    return page.compression not in (_NONE, _JPEG, *_ZLIB)
+
+
+def is_packed(content: bytes) -> bool:
+    """Whether the pixels of the first page are compressed."""
+    page, _ = first_page(content)
+    return page.compression != _NONE
+
+
+def _damage_of_segment(page: tifffile.TiffPage, segment: bytes, index: int) -> str | None:
+    rows, columns = _shape(page, index)
+    samples = page.samplesperpixel if page.planarconfig != _SEPARATE_PLANES else 1
+    expected = rows * -(-columns * samples * page.bitspersample // 8)
+    if page.compression == _NONE:
+        return None if len(segment) >= expected else _TOO_SHORT
+    if page.compression == _JPEG:
+        return _damage_of_jpeg_segment(page, segment, rows, columns)
+    if page.compression in _ZLIB:
+        return _damage_of_zlib(segment, expected)
+    return None
+
+
+def _damage_of_zlib(segment: bytes, expected: int) -> str | None:
+    stream = zlib.decompressobj()
+    try:
+        unpacked = stream.decompress(segment, expected + 1)
+    except zlib.error as error:
+        return str(error)
+    is_whole = len(unpacked) > expected or (len(unpacked) == expected and stream.eof)
+    return None if is_whole else _TOO_SHORT
+
+
+def _damage_of_jpeg_segment(
+    page: tifffile.TiffPage, segment: bytes, rows: int, columns: int
+) -> str | None:
+    """A strip is a JPEG file whose tables may be kept for all of them at one place."""
+    tables = page.jpegtables
+    whole = segment if not tables else tables[:-2] + segment[2:]
+    try:
+        width, height = size_of_jpeg(whole)
+    except ValueError as error:
+        return str(error)
+    return damage_of_jpeg(whole) if width >= columns and height >= rows else _TOO_SHORT
+
+
+def _shape(page: tifffile.TiffPage, index: int) -> tuple[int, int]:
+    """Rows and columns of a strip or tile; the last strip may be shorter than the others."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    per_strip = max(page.rowsperstrip, 1)
+    strips = -(-page.imagelength // per_strip)  # of a plane
+    return min(per_strip, page.imagelength - index % strips * per_strip), page.imagewidth
+
+
+def _subfile_types(content: bytes) -> Iterator[int]:
+    """NewSubfileType of each directory in the chain."""
+    order = "<" if content[:2] == b"II" else ">"
+    layout = _BIG if 43 in content[2:4] else _CLASSIC
+    visited: set[int] = set()
+    try:
+        (place,) = struct.unpack_from(order + layout.offset, content, layout.first)
+        while place:
+            if place in visited or len(visited) == MAX_DIRECTORIES:
+                circle = "form a circle" if place in visited else f"are over {MAX_DIRECTORIES}"
+                raise ValueError(f"its directories {circle}")
+            visited.add(place)
+            (count,) = struct.unpack_from(order + layout.count, content, place)
+            start = place + struct.calcsize(order + layout.count)
+            end = start + count * layout.entry
+            yield _subfile_type(content[start:end], order, layout)
+            (place,) = struct.unpack_from(order + layout.offset, content, end)
+    except (struct.error, OverflowError) as error:
+        raise ValueError("a directory lies outside the file") from error
+
+
+def _subfile_type(entries: bytes, order: str, layout: _Layout) -> int:
+    """By the first entries: they are sorted, and no other tag is lower in practice."""
+    for start in range(0, min(len(entries), _LOOKED_AT * layout.entry), layout.entry):
+        (tag,) = struct.unpack_from(order + "H", entries, start)
+        if tag == _NEW_SUBFILE_TYPE:
+            value = start + layout.entry - struct.calcsize(order + layout.offset)
+            return struct.unpack_from(order + "I", entries, value)[0]
+    return 0

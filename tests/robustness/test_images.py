@@ -1,0 +1,164 @@
+"""Damaged image files: each is read right, or refused by one line that names it.
+
+By default 300 of each format; `python -m pytest -m slow tests/robustness --mutations=10000 -s`
+tries more, and prints the counts.
+"""
+
+import contextlib
+import functools
+import io
+import os
+import re
+import tempfile
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import pytest
+import tifffile
+
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.imaging.files import read_photo
+from tests.support.image_files import files_of, with_checksums
+from tests.support.mutations import mutated
+from tests.support.trials import failures, run_trials, summary
+
+SUFFIXES = (".png", ".jpg", ".tif", ".bmp", ".webp")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_damaged_images_are_read_right_or_refused(suffix, num_mutations, tmp_path):
+    cases = [(str(tmp_path), suffix, seed) for seed in range(num_mutations)]
+    verdicts = run_trials(f"{__name__}:check_damaged", cases)
+    print(f"\n{suffix}: {summary(verdicts)}")
+    assert not failures(verdicts)
+    outcomes = {verdict.outcome for verdict in verdicts}
+    assert outcomes == {"right", "refused"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_damaged_images_are_accepted_as_far_as_they_are_there(suffix, num_mutations, tmp_path):
+    """A tenth of the number: each takes a process of its own."""
+    cases = [(str(tmp_path), suffix, seed) for seed in range(num_mutations // 10)]
+    verdicts = run_trials(f"{__name__}:check_accepted", cases)
+    print(f"\n{suffix}, accepted: {summary(verdicts)}")
+    assert not failures(verdicts)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_sound_files_are_read_as_pillow_reads_them(suffix, tmp_path):
+    """The judge and the files that are damaged: none is refused as it was made."""
+    for number, content in enumerate(files_of(suffix)):
+        path = tmp_path / f"{number}{suffix}"
+        path.write_bytes(content)
+        assert_as_the_file_says(read_photo(path).pixels, content)
+
+
+def check_damaged(case):
+    """Reads a damaged file. The pixels are those of the sound file, or those that others read."""
+    folder, suffix, _ = case
+    files = files_of(suffix)
+    path, content = _damaged_file(*case)
+    pixels = _read(path)
+    if any(_equal(pixels, _sound_pixels(folder, suffix, other)) for other in range(len(files))):
+        return "as undamaged"
+    assert_as_the_file_says(pixels, content)
+    return "as others read it"
+
+
+def check_accepted(case):
+    """Takes what is there of a damaged file, or finds nothing."""
+    path, _ = _damaged_file(*case)
+    photo = _read(path, accept_damaged=True)
+    assert photo.ndim in (2, 3)
+    assert photo.dtype in (np.uint8, np.uint16)
+    return "taken"
+
+
+def _damaged_file(folder, suffix, seed):
+    files = files_of(suffix)
+    content = mutated(files[seed % len(files)], seed, files[(seed // 7) % len(files)])
+    if suffix == ".png" and seed // 3 % 2:
+        content = with_checksums(content)
+    path = Path(folder) / f"{os.getpid()}{suffix}"
+    path.write_bytes(content)
+    return path, content
+
+
+def assert_as_the_file_says(pixels, content):
+    """The pixels are what other decoders make of a file, and those do not complain."""
+    with _silence() as said:
+        cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        try:
+            expected = _by_others(content)
+        except Exception as error:
+            raise AssertionError(f"was read, others say {error!r}") from error
+        lines = said()
+    lines = [line for line in lines if not re.search(b"iCCP|TIFFFetch|TIFFVSetField", line)]
+    assert not lines, lines  # of pixels; the others are about tags and chunks besides
+    if pixels.dtype == np.uint16 and expected.dtype == np.uint8:
+        pixels = pixels >> 8  # as Pillow does to colours of 16 bits
+    if pixels.ndim == 2 and expected.ndim == 3:
+        expected = expected[..., 0]
+    elif pixels.ndim == 3 and expected.ndim == 2:
+        expected = expected[..., None]
+    assert pixels.shape[:2] == expected.shape[:2]
+    assert np.abs(pixels.astype(int) - expected.astype(int)).mean() < 3
+
+
+@contextlib.contextmanager
+def _silence():
+    """Keeps what decoders print back, and tells it."""
+    with tempfile.TemporaryFile() as printed:
+        stderr = os.dup(2)
+        os.dup2(printed.fileno(), 2)
+        try:
+            yield lambda: os.pread(printed.fileno(), 5000, 0).splitlines()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _read(path, **options):
+    try:
+        return read_photo(path, **options).pixels
+    except NLRNError as error:
+        if not str(error).startswith(f"{path}: "):
+            raise AssertionError(f"does not name the file: {error}") from error
+        raise
+
+
+def _by_others(content):
+    """Upright pixels by Pillow, or by tifffile of kinds that Pillow does not know."""
+    try:
+        image = PIL.Image.open(io.BytesIO(content))
+    except PIL.UnidentifiedImageError:
+        return tifffile.imread(io.BytesIO(content))
+    image.load()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with contextlib.suppress(Exception):  # a damaged EXIF block turns nothing
+            image = PIL.ImageOps.exif_transpose(image)
+    if image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    elif image.mode in ("CMYK", "YCbCr", "RGBX"):
+        image = image.convert("RGB")
+    elif image.mode == "1":
+        image = image.convert("L")
+    return np.asarray(image)
+
+
+def _equal(one, two):
+    return one.shape == two.shape and one.dtype == two.dtype and np.array_equal(one, two)
+
+
+@functools.cache
+def _sound_pixels(folder, suffix, number):
+    path = Path(folder) / f"sound-{os.getpid()}{suffix}"
+    path.write_bytes(files_of(suffix)[number])
+    return read_photo(path).pixels

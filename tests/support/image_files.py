@@ -1,0 +1,107 @@
+"""Image files of many kinds, made by the encoders that people use."""
+
+import functools
+import io
+import zlib
+
+import cv2
+import numpy as np
+import PIL.Image
+import tifffile
+
+HEIGHT, WIDTH = 40, 56
+
+
+@functools.cache
+def picture(channels: int = 3, dtype: type = np.uint8) -> np.ndarray:
+    """A picture with large shapes and some noise; the last of 2 or 4 channels is alpha."""
+    rng = np.random.default_rng(channels)
+    coarse = rng.integers(0, 200, (5, 7, channels)).astype(np.float32)
+    smooth = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    noisy = smooth.reshape(HEIGHT, WIDTH, channels) + rng.integers(0, 40, (HEIGHT, WIDTH, channels))
+    levels = np.clip(noisy, 0, 255).astype(np.uint8)
+    return levels if dtype == np.uint8 else levels.astype(np.uint16) * 257 + 3
+
+
+def by_opencv(suffix: str, channels: int, dtype: type = np.uint8, options=()) -> bytes:
+    return cv2.imencode(suffix, picture(channels, dtype), [*options])[1].tobytes()
+
+
+def by_pillow(kind: str, mode: str, **options) -> bytes:
+    content = io.BytesIO()
+    PIL.Image.fromarray(picture(4 if mode == "RGBA" else 3)).convert(mode).save(
+        content, kind, **options
+    )
+    return content.getvalue()
+
+
+def by_tifffile(channels: int, dtype: type = np.uint8, **options) -> bytes:
+    content = io.BytesIO()
+    pixels = picture(channels, dtype)
+    photometric = "minisblack" if channels == 1 else "rgb"
+    tifffile.imwrite(content, pixels.squeeze(), photometric=photometric, metadata=None, **options)
+    return content.getvalue()
+
+
+def turned(orientation: int = 6) -> PIL.Image.Exif:
+    """An EXIF block with an orientation."""
+    exif = PIL.Image.Exif()
+    exif[0x112] = orientation
+    exif[0x10F] = "A camera"
+    return exif
+
+
+def with_checksums(content: bytes) -> bytes:
+    """A PNG file whose checksums are right again, so that damage lies behind them."""
+    result, start = bytearray(content), 8
+    while start + 12 <= len(result):
+        end = start + 8 + int.from_bytes(result[start : start + 4], "big")
+        result[end : end + 4] = zlib.crc32(result[start + 4 : end]).to_bytes(4, "big")
+        start = end + 4
+    return bytes(result[: len(content)])
+
+
+@functools.cache
+def files_of(suffix: str) -> tuple[bytes, ...]:
+    """Sound files of a format, of different kinds; all can be read."""
+    return {
+        ".png": lambda: (
+            by_opencv(".png", 3),
+            by_opencv(".png", 1, np.uint16),
+            by_opencv(".png", 4, np.uint16),
+            by_pillow("PNG", "P", exif=turned()),
+            by_pillow("PNG", "LA"),
+            by_pillow("PNG", "1"),
+        ),
+        ".jpg": lambda: (
+            by_opencv(".jpg", 3),
+            by_opencv(".jpg", 1, options=(cv2.IMWRITE_JPEG_RST_INTERVAL, 2)),
+            by_opencv(".jpg", 3, options=(cv2.IMWRITE_JPEG_PROGRESSIVE, 1)),
+            by_pillow("JPEG", "RGB", exif=turned(), quality=90, optimize=True),
+            by_pillow("JPEG", "CMYK"),
+        ),
+        ".tif": lambda: (
+            by_opencv(".tif", 3),
+            by_pillow("TIFF", "RGB", exif=turned()),
+            by_pillow("TIFF", "RGBA", compression="tiff_lzw"),
+            by_pillow("TIFF", "RGB", compression="tiff_adobe_deflate"),
+            by_pillow("TIFF", "RGB", compression="jpeg"),
+            by_pillow("TIFF", "L", compression="packbits"),
+            by_pillow("TIFF", "1", compression="group4"),
+            by_tifffile(3, np.uint16, compression="zlib", predictor=True, rowsperstrip=8),
+            by_tifffile(1, np.uint16, byteorder=">", tile=(16, 16)),
+            by_tifffile(3, bigtiff=True, compression="zlib"),
+        ),
+        ".bmp": lambda: (
+            by_opencv(".bmp", 3),
+            by_opencv(".bmp", 1),
+            by_pillow("BMP", "1"),
+            by_pillow("BMP", "P"),
+        ),
+        ".webp": lambda: (
+            by_opencv(".webp", 3, options=(cv2.IMWRITE_WEBP_QUALITY, 101)),
+            by_opencv(".webp", 3, options=(cv2.IMWRITE_WEBP_QUALITY, 80)),
+            by_pillow("WEBP", "RGBA", quality=80),
+            by_pillow("WEBP", "RGB", lossless=True, exif=turned()),
+        ),
+    }[suffix]()
