@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, blaming, printable
 from nlrn_tf.storage.schema import MisfitError, checked
 
 MAX_JSON_BYTES = 2**26
@@ -17,8 +17,7 @@ MAX_JSON_BYTES = 2**26
 def reading(path: str | os.PathLike, problem: str, remedy: str = "") -> Iterator[None]:
     """Turns whatever goes wrong in the block into an error that names the file.
 
-    Parsers of foreign bytes raise what they like, so no list of exceptions is complete. Those whose
-    words are for users are shown as they are, others with their type.
+    Parsers of foreign bytes raise what they like, so no list of exceptions is complete.
 
     Args:
       path: of the file that is read.
@@ -28,24 +27,14 @@ def reading(path: str | os.PathLike, problem: str, remedy: str = "") -> Iterator
     Raises:
       NLRNError: the block raised any exception. One that names the file already passes.
     """
-    try:
-        yield
-    except NLRNError as error:
-        if str(error).startswith(f"{path}: "):
-            raise
-        raise NLRNError(_line(path, problem, str(error), remedy)) from error
-    except Exception as error:
-        raise NLRNError(_line(path, problem, reason(error), remedy)) from error
-
-
-def reason(error: Exception) -> str:
-    """What an exception says, with its type where its words may need it."""
-    if isinstance(error, MisfitError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    words = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+    words = f"{problem} ({{}})" + (f"; {remedy}" if remedy else "")
+    with blaming(path, words):
+        try:
+            yield
+        except NLRNError as error:
+            if str(error).startswith(printable(f"{path}: ")):
+                raise
+            raise MisfitError(str(error)) from error
 
 
 def read_bytes(path: str | os.PathLike, most: int) -> bytes:
@@ -92,7 +81,3 @@ def _object(pairs: list[tuple[str, Any]]) -> dict:
     if len(entries) < len(pairs):
         raise MisfitError("has two entries of one name")
     return entries
-
-
-def _line(path, problem: str, words: str, remedy: str) -> str:
-    return f"{path}: {problem} ({words})" + (f"; {remedy}" if remedy else "")
