@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 from nlrn_tf.data.record_manifest import SCHEMA_VERSION, RecordSet
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, reason_of
 
 FEATURES = {
     "schema_version": tf.io.FixedLenFeature([], tf.int64),
@@ -102,10 +102,12 @@ def reading(records: RecordSet) -> Iterator[None]:
     """Turns TensorFlow's errors from reading records into an `NLRNError` that names the file."""
     try:
         yield
-    except tf.errors.OpError as error:
+    except NLRNError:
+        raise
+    except Exception as error:  # TensorFlow's; of bytes that are no text also Python's
         records.verify()  # names the damaged file, when it is a file that is damaged
-        said = re.search(r"assertion failed: \[(.*?)\]", error.message, re.DOTALL)
-        words = said[1] if said else error.message
+        said = re.search(r"assertion failed: \[(.*?)\]", str(error), re.DOTALL)
+        words = said[1] if said else reason_of(error)
         raise NLRNError(
             f"{records.directory}: cannot be read ({words}); delete the folder and make the "
             "records again"

@@ -56,6 +56,9 @@ def resumed_run(config: TrainingConfig, workdir: Path) -> Checkpoint | None:
     _require_same_run(run, config, workdir)
     with reading(checkpoint_path(workdir / "checkpoints", run.step), PROBLEM, REMEDY):
         check_state(run.state, network_config(config, run), config.ema_decay > 0)
+    for phase in config.phases():
+        if phase.filters > run.filters:
+            _require_width(run, phase, workdir)
     if is_numbered(run.state):
         run.state = named(run.state, NLRN(network_config(config, run)))
     if config.precision == "float16" and run.config.get("precision") != "float16":
@@ -110,6 +113,3 @@ def _require_same_run(run: Checkpoint, config: TrainingConfig, workdir: Path) ->
                 f"{workdir}: holds a run with {name}={then}, not {now}; give another workdir or "
                 "the same settings"
             )
-    for phase in config.phases():
-        if phase.filters > run.filters:
-            _require_width(run, phase, workdir)

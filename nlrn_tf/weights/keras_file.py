@@ -49,9 +49,11 @@ def _network_config(path: Path, described: object) -> NLRNConfig:
     """The settings in what `config.json` says."""
     content = checked(dict[str, object], described, "config.json")
     kind = content.get("class_name")
-    if content.get("registered_name") != f"nlrn_tf>{NLRN.__name__}" or kind != NLRN.__name__:
+    if kind != NLRN.__name__:
         shown = kind if isinstance(kind, str) and kind.isidentifier() else "something else"
         raise NLRNError(f"{path}: holds a {shown[:60]}, not an NLRN; give another file")
+    if content.get("registered_name") != f"nlrn_tf>{NLRN.__name__}":
+        raise NLRNError(f"{path}: holds an NLRN of another program; give another file")
     options = checked(dict[str, object], content.get("config"), "config.json: config")
     settings = options.get("config")
     return checked(NLRNConfig, settings, "config.json: config.config")
