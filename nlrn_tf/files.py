@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from nlrn_tf.storage.temporary import (
     temporary_file,
     temporary_folder,
 )
+
+# What TensorFlow puts around the words of the system.
+_OPERATIONS = re.compile(r"\{\{.*?\}\}\s*|\s*\[Op:.*", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -80,7 +84,7 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise unwritable(path, error.strerror or str(error)) from error
+        raise _unwritable(path, error.strerror or str(error)) from error
 
 
 def require_text(path: str | os.PathLike) -> Path:
@@ -99,8 +103,23 @@ def require_text(path: str | os.PathLike) -> Path:
     return Path(path)
 
 
-def unwritable(path: str | os.PathLike, reason: str) -> NLRNError:
-    """The error for a file or folder that cannot be written."""
+@contextlib.contextmanager
+def writing_by_tensorflow(path: str | os.PathLike) -> Iterator[None]:
+    """Says of an error of TensorFlow in the block that `path` cannot be written, and what to do.
+
+    Raises:
+      NLRNError: in place of the error.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith("tensorflow."):
+            raise
+        words = _OPERATIONS.sub("", getattr(error, "message", ""))
+        raise _unwritable(path, words or type(error).__name__) from error
+
+
+def _unwritable(path: str | os.PathLike, reason: str) -> NLRNError:
     return NLRNError(
         f"{path}: cannot be written ({reason}); free some space or choose another place"
     )

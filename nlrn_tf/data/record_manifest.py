@@ -12,7 +12,7 @@ from typing import Annotated
 import pooch
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.files import write_text
+from nlrn_tf.files import require_text, write_text
 from nlrn_tf.storage.reading import read_json, reading
 from nlrn_tf.storage.schema import Matching, MisfitError, Within, checked
 
@@ -102,7 +102,7 @@ def load_records(records_dir: str | os.PathLike) -> RecordSet:
       NLRNError: there is no manifest, it is damaged or contradicts itself, or its schema version
         is not `SCHEMA_VERSION`.
     """
-    path = Path(records_dir) / MANIFEST
+    path = require_text(records_dir) / MANIFEST
     if not path.is_file():
         raise NLRNError(f"{path}: is missing; make the records with data_tools/make_records.py")
     content = read_json(path, dict[str, object], _PROBLEM, _REMAKE_ALL)

@@ -39,7 +39,7 @@ from nlrn_tf.data.record_manifest import (
 )
 from nlrn_tf.data.record_reading import FEATURES
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.files import atomic_path, unwritable
+from nlrn_tf.files import atomic_path, require_text, writing_by_tensorflow
 from nlrn_tf.imaging.colour import CHANNELS
 from nlrn_tf.imaging.files import find_images, read_image
 from nlrn_tf.progress import image_progress
@@ -84,7 +84,7 @@ def ensure_records(
         is making records there.
     """
     _check_request(sources, channel, num_shards)
-    directory = Path(records_dir)
+    directory = require_text(records_dir)
     records = _complete_records(directory, data_dir, sources, channel)
     if records is not None:
         return records
@@ -222,14 +222,14 @@ def _feature(value: int | bytes) -> tf.train.Feature:
 
 
 def _write_shard(path: Path, examples: Iterable[bytes], written: Callable[[], None]) -> None:
-    with atomic_path(path) as temporary:
-        try:
-            with tf.io.TFRecordWriter(str(temporary)) as writer:
-                for example in examples:
-                    writer.write(example)
-                    written()
-        except tf.errors.OpError as error:
-            raise unwritable(path, error.message) from error
+    with (
+        atomic_path(path) as temporary,
+        writing_by_tensorflow(path),
+        tf.io.TFRecordWriter(str(temporary)) as writer,
+    ):
+        for example in examples:
+            writer.write(example)
+            written()
 
 
 def _stored_images(

@@ -12,7 +12,7 @@ from nlrn_tf.errors import NLRNError
 from nlrn_tf.export.limits import MAX_PIXELS
 from nlrn_tf.export.signatures import ServedModel
 from nlrn_tf.export.warmup import require_protos, warmup_requests, write_warmup_requests
-from nlrn_tf.files import atomic_folder, require_text, unwritable
+from nlrn_tf.files import atomic_folder, require_text, writing_by_tensorflow
 from nlrn_tf.model import NLRN
 from nlrn_tf.precision import resolved
 from nlrn_tf.restoration.checks import FLOAT_RANGE
@@ -68,11 +68,9 @@ def export_saved_model(
     with atomic_folder(folder) as temporary:
         served = ServedModel(model, max_pixels)
         signatures = served.signatures()
-        try:
+        with writing_by_tensorflow(folder):
             tf.saved_model.save(served, temporary, signatures=signatures)
             write_warmup_requests(temporary, path.stem, _warmup_scales(model))
-        except tf.errors.OpError as error:
-            raise unwritable(folder, error.message) from error
         _write_metadata(temporary, path, model, {"max_pixels": max_pixels, "precision": precision})
         _try(temporary, model, weights)
     return folder

@@ -28,7 +28,8 @@ def lock_folder(folder: str | os.PathLike) -> Iterator[None]:
       NLRNError: another process has it; the message names the process. Or it cannot be written.
     """
     folder = Path(folder)
-    made = not folder.is_dir()
+    with writing(folder):
+        made = not folder.is_dir()
     try:
         with _locked(folder / NAME, folder):
             yield

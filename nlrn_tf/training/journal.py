@@ -13,7 +13,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from nlrn_tf.files import unwritable, write_text
+from nlrn_tf.files import write_text, writing_by_tensorflow
 from nlrn_tf.training.curve import COLUMNS
 from nlrn_tf.training.schedule import Clock
 from nlrn_tf.training.settings import TrainingConfig
@@ -37,7 +37,7 @@ class Journal:
         self._config = config
         self._clock = clock
         self._tensorboard = workdir / "tensorboard"
-        with self._writing_summaries():
+        with writing_by_tensorflow(self._tensorboard):
             self._writer = tf.summary.create_file_writer(str(self._tensorboard))
         self._pending: list[dict] = []
         self._since = (time.monotonic(), clock.step)
@@ -55,7 +55,7 @@ class Journal:
     def __exit__(self, *_):
         if self._console.is_terminal:
             self._bar.stop()
-        with self._writing_summaries():
+        with writing_by_tensorflow(self._tensorboard):
             self._writer.close()
 
     def step(self, metrics: dict, learning_rate: float, skipped: int) -> None:
@@ -102,7 +102,10 @@ class Journal:
 
     def images(self, samples: list[Sample], restored: list[np.ndarray]) -> None:
         """Shows degraded, restored and clean of the first samples in TensorBoard."""
-        with self._writing_summaries(), self._writer.as_default(step=self._clock.step):
+        with (
+            writing_by_tensorflow(self._tensorboard),
+            self._writer.as_default(step=self._clock.step),
+        ):
             for sample, image in list(zip(samples, restored, strict=True))[:4]:
                 row = [np.clip(sample.degraded, 0, 1), image / 255, sample.clean / 255]
                 strip = np.concatenate(row, axis=1)[None, ..., None]
@@ -133,15 +136,14 @@ class Journal:
         return f"{minutes // 60}:{minutes % 60:02d} h"
 
     def _write_scalars(self, scalars: dict[str, float]) -> None:
-        with self._writing_summaries():
-            with self._writer.as_default(step=self._clock.step):
-                for name, value in scalars.items():
-                    tf.summary.scalar(name, value)
+        with self._summaries():
+            for name, value in scalars.items():
+                tf.summary.scalar(name, value)
             self._writer.flush()
 
     @contextlib.contextmanager
-    def _writing_summaries(self) -> Iterator[None]:
-        try:
+    def _summaries(self) -> Iterator[None]:
+        """The writer of TensorBoard for the present step."""
+        step = self._clock.step
+        with writing_by_tensorflow(self._tensorboard), self._writer.as_default(step=step):
             yield
-        except tf.errors.OpError as error:
-            raise unwritable(self._tensorboard, error.message) from error
