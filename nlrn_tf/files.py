@@ -132,7 +132,7 @@ def _prepare(folder: Path) -> None:
 
 def _rename_folder(temporary: Path, path: Path) -> None:
     # A folder replaces only an empty one, so two writers cannot overwrite each other's.
-    if path.exists():
+    if os.path.exists(path):
         raise NLRNError(f"{path}: exists already; choose another name")
     temporary.rename(path)
 

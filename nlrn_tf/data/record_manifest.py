@@ -103,7 +103,7 @@ def load_records(records_dir: str | os.PathLike) -> RecordSet:
         is not `SCHEMA_VERSION`.
     """
     path = require_text(records_dir) / MANIFEST
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise NLRNError(f"{path}: is missing; make the records with data_tools/make_records.py")
     content = read_json(path, dict[str, object], _PROBLEM, _REMAKE_ALL)
     version = content.pop("schema_version", None)

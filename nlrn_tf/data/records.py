@@ -91,7 +91,7 @@ def ensure_records(
     files = {source: _source_images(data_dir, source) for source in sources}
     with lock_folder(directory):
         remove_abandoned(directory)
-        if (directory / MANIFEST).exists():
+        if os.path.exists(directory / MANIFEST):
             records = _complete_records(directory, data_dir, sources, channel)
             if records is not None:  # another process has made them meanwhile
                 return records
@@ -112,7 +112,7 @@ def _complete_records(
     directory: Path, data_dir: str | os.PathLike, sources: Sequence[str], channel: str
 ) -> RecordSet | None:
     """The records in a folder, None where some are missing."""
-    if not (directory / MANIFEST).exists():
+    if not os.path.exists(directory / MANIFEST):
         return None
     records = load_records(directory)
     _check_same(records, data_dir, sources, channel)

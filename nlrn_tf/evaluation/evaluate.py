@@ -160,7 +160,7 @@ def _output_folder(
 
 def _is_done(scores: Scores, path: Path, folder: Path | None) -> bool:
     return path.name in scores.images and (
-        folder is None or (folder / f"{path.stem}_comparison.png").exists()
+        folder is None or os.path.exists(folder / f"{path.stem}_comparison.png")
     )
 
 

@@ -9,7 +9,6 @@ import math
 import os
 import statistics
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
@@ -143,7 +142,7 @@ def resume(
       NLRNError: the file is none of scores, or holds some of other settings or of other images,
         which would be lost.
     """
-    if not Path(path).exists():
+    if not os.path.exists(path):
         return
     remedy = "give another file, or delete this one"
     wanted = list(zip(evaluations, names, strict=True))

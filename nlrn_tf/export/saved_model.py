@@ -78,10 +78,10 @@ def export_saved_model(
 
 def _version_folder(export_dir: Path, version: int | None) -> Path:
     if version is None:
-        names = [path.name for path in export_dir.glob("*")] if export_dir.is_dir() else []
+        names = [path.name for path in export_dir.glob("*")] if os.path.isdir(export_dir) else []
         version = 1 + max((int(name) for name in names if name.isdecimal()), default=0)
     folder = export_dir / str(version)
-    if folder.exists():
+    if os.path.exists(folder):
         raise NLRNError(
             f"{folder}: exists already; choose another version, or leave it out for the next one"
         )

@@ -28,8 +28,7 @@ def lock_folder(folder: str | os.PathLike) -> Iterator[None]:
       NLRNError: another process has it; the message names the process. Or it cannot be written.
     """
     folder = Path(folder)
-    with writing(folder):
-        made = not folder.is_dir()
+    made = not os.path.isdir(folder)
     try:
         with _locked(folder / NAME, folder):
             yield

@@ -28,7 +28,7 @@ NORMS = ("norm_non_local", "norm_a", "norm_b")
 def import_saved_model(folder: str | os.PathLike, **config) -> NLRN:
     """The network of a released SavedModel folder; `config` as for `import_checkpoint`."""
     prefix = Path(folder) / "variables" / "variables"
-    if not prefix.with_suffix(".index").is_file():
+    if not os.path.isfile(prefix.with_suffix(".index")):
         raise NLRNError(f"{folder}: not a SavedModel, there is no variables/variables.index in it")
     return import_checkpoint(prefix, **config)
 
