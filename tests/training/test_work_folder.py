@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from nlrn_tf.imaging.files import write_image
 from nlrn_tf.storage.locks import lock_folder
 from nlrn_tf.training.checkpoint import latest_checkpoint
 from nlrn_tf.training.trainer import train
-from tests.support.training import SMALL
+from tests.support.training import SMALL, arrays
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = dataclasses.replace(SMALL, steps=2, validation_images=())
@@ -51,6 +52,55 @@ def command(photos, workdir, *flags):
         *("--sources=photos", "--filters=6", "--embedding_size=3", "--window_size=9"),
         *("--num_states=2", "--patch_size=9", "--batch_size=4", "--steps=200", *flags),
     ]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_again_and_again_ends_the_same(photos, tmp_path):
+    """At random moments from the first import to the last file, with no kill in between."""
+    steps, kills = kill_again_and_again(photos, tmp_path, kills=6, seed=os.getpid())
+    print(f"killed {kills} times, at the steps {steps}")
+
+
+def kill_again_and_again(photos, folder, kills, seed):
+    """Compares a run that is killed `kills` times with one that is not.
+
+    Returns:
+      The steps of the newest checkpoints after the kills, and the number of kills that were not too
+      late.
+    """
+    flags = ("--steps=3000", "--checkpoint_steps=20", "--validation_steps=100", "--ema_decay=0.9")
+    flags += ("--validation_images=photos/a",)
+    whole, cut = folder / "whole", folder / "cut"
+    start = time.monotonic()
+    subprocess.run(command(photos, whole, *flags), cwd=ROOT, check=True, capture_output=True)
+    seconds = time.monotonic() - start
+    rng = np.random.default_rng(seed)
+    steps = []
+    for _ in range(kills):
+        with subprocess.Popen(
+            command(photos, cut, *flags), cwd=ROOT, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                _, said = process.communicate(timeout=rng.uniform(0.1, 0.8) * seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                _, said = process.communicate()
+            else:
+                assert process.returncode == 0, said
+            assert "Traceback" not in said
+        found = latest_checkpoint(cut / "checkpoints")
+        steps.append(found.step if found else 0)
+    subprocess.run(command(photos, cut, *flags), cwd=ROOT, check=True, capture_output=True)
+    a, b = (latest_checkpoint(path / "checkpoints") for path in (whole, cut))
+    assert (a.step, a.examples) == (b.step, b.examples)
+    assert largest_difference(a.state, b.state) == 0
+    assert not list(cut.rglob(".*"))
+    return steps, sum(step < a.step for step in steps)
+
+
+def largest_difference(one, two):
+    pairs = zip(arrays(one), arrays(two), strict=True)
+    return max(float(np.abs(x - y).max()) for x, y in pairs)
 
 
 @pytest.mark.slow
