@@ -122,6 +122,15 @@ def flag_values(
     return values
 
 
+def with_flags(error: Exception) -> str:
+    """The message of the library, whose arguments are flags of this program."""
+
+    def as_flag(match: re.Match) -> str:
+        return f"--{match[1]}" if match[1] in flags.FLAGS else match[1]
+
+    return re.sub(r"(?<![\w/.-])(\w+)(?==)", as_flag, str(error))
+
+
 def _escape_what_cannot_be_printed() -> None:
     """Names may have letters that the encoding of the terminal lacks."""
     for stream in (sys.stdout, sys.stderr):
@@ -163,9 +172,9 @@ def _guarded(main: Callable[[list[str]], None], help: str, takes_arguments: bool
     try:
         main(arguments)
     except flags.Error as error:  # flags that contradict each other
-        return _complain(f"{_with_flags(error)} (see --help)", 2)
+        return _complain(f"{with_flags(error)} (see --help)", 2)
     except NLRNError as error:
-        return _complain(_with_flags(error), 1)
+        return _complain(with_flags(error), 1)
     except OSError as error:  # of the system, where the library has no better words
         return _complain(f"{error.filename or 'system'}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
@@ -230,12 +239,3 @@ def _complain(message: str, code: int) -> int:
     line = printable(" ".join(message.split()))
     print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
     return code
-
-
-def _with_flags(error: Exception) -> str:
-    """The message of the library, whose arguments are flags of this program."""
-
-    def as_flag(match: re.Match) -> str:
-        return f"--{match[1]}" if match[1] in flags.FLAGS else match[1]
-
-    return re.sub(r"(?<![\w/.-])(\w+)(?==)", as_flag, str(error))

@@ -44,6 +44,7 @@ def main(inputs: list[str]) -> None:
         *(settings, inputs, FLAGS.output, outputs),
         reading=reading,
         before_loading=cli.start_tensorflow,
+        worded=cli.with_flags,
     )
     print(printable(f"{count} image{'' if count == 1 else 's'} restored: {FLAGS.output}"))
 

@@ -1,5 +1,6 @@
 """What an image file says besides its pixels, as far as it takes to read the pixels right."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -93,7 +94,8 @@ def read_metadata(content: bytes) -> ImageMetadata:
     pages = 1
     if is_tiff(content):
         _, tags = first_page(content)
-        pages = num_pages(content)
+        with contextlib.suppress(ValueError):  # it is damage, which was accepted
+            pages = num_pages(content)
     told = format_of(content).told(content)
     has_alpha = tags.get(_SAMPLES_PER_PIXEL) in (2, 4)
     extra = next(iter(np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0))), 0) if has_alpha else 0

@@ -6,12 +6,14 @@ Terms and numbers are those of the PNG specification, third edition.
 import contextlib
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-GREY, GREY_WITH_ALPHA = 0, 4  # colour types
+GREY, PALETTE, GREY_WITH_ALPHA = 0, 3, 4  # colour types
 
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_BITS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_TRANSPARENT = {0: (2,), 2: (6,), 3: range(1, 257)}  # lengths of tRNS
 # The passes of Adam7: first column and row, steps to the next.
 _PASSES = (
     *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
@@ -29,17 +31,20 @@ def damage_of_png(content: bytes) -> str | None:
     A needed chunk that is cut off or has a wrong checksum, pixels that do not unpack to the size
     in the header. Other chunks, such as texts, may be damaged.
     """
-    kind, packed, header = b"", [], b""
+    found: dict[bytes, list[bytes]] = {}
+    kind = b""
     for kind, data, is_sound in _chunks(content):
+        if not kind.isalpha():
+            return "a chunk without a name"
         if kind[:1].isupper() and not is_sound:
             return f"wrong checksum of {kind.decode('latin-1')}"
-        if kind == b"IHDR":
-            header = header or data
-        elif kind == b"IDAT":
-            packed.append(data)
+        if (kind == b"IHDR") != (not found) or (kind in (b"PLTE", b"tRNS") and b"IDAT" in found):
+            return f"{kind.decode('latin-1')} is at a wrong place"
+        found.setdefault(kind, []).append(data)
     if kind != b"IEND":
         return "its end is missing"
-    if not _is_header(header):
+    header, packed = found[b"IHDR"][0], found.get(b"IDAT", [])
+    if not _is_header(header) or not _is_palette(header, found):
         return "its header is damaged"
     try:
         return _damage_of_rows(packed, header)
@@ -49,8 +54,10 @@ def damage_of_png(content: bytes) -> str | None:
 
 def needed_of_png(content: bytes) -> bytes:
     """The file with the chunks that its pixels need alone, of which libpng has nothing to say."""
+    colour = content[25] if len(content) > 25 else 0
+    kept = {kind for kind in _KEPT if kind != b"PLTE" or colour == PALETTE}
     parts = [SIGNATURE]
-    parts += [_packed(kind, data) for kind, data, _ in _chunks(content) if kind in _KEPT]
+    parts += [_packed(kind, data) for kind, data, _ in _chunks(content) if kind in kept]
     return b"".join(parts)
 
 
@@ -101,8 +108,22 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
 
 
 def _is_header(data: bytes) -> bool:
-    known = len(data) == 13 and data[9] in _SAMPLES and data[8] in (1, 2, 4, 8, 16)
-    return known and data[12] < 2
+    known = len(data) == 13 and data[8] in _BITS.get(data[9], ())
+    return known and data[10:12] == b"\0\0" and data[12] < 2
+
+
+def _is_palette(header: bytes, found: Mapping[bytes, list[bytes]]) -> bool:
+    """Whether the palette and the transparent colours are as the colour type wants them."""
+    colour, palettes, transparent = header[9], found.get(b"PLTE", []), found.get(b"tRNS", [])
+    if len(transparent) > 1 or any(
+        len(data) not in _TRANSPARENT.get(colour, ()) for data in transparent
+    ):
+        return False
+    if colour != PALETTE:
+        return True
+    entries = {len(data) / 3 for data in palettes}
+    enough = entries <= {*range(1, 2 ** header[8] + 1)} and len(palettes) == 1
+    return enough and all(len(data) <= max(entries) for data in transparent)
 
 
 def _unpacked(packed: bytes) -> bytes:

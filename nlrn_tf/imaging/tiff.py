@@ -81,7 +81,10 @@ def damage_of_tiff(content: bytes) -> str | None:
       ValueError: the tags are damaged.
     """
     page, _ = first_page(content)
-    num_pages(content)
+    try:
+        num_pages(content)
+    except ValueError as error:
+        return str(error)
     num_segments = math.prod(page.chunked)
     if not len(page.dataoffsets) == len(page.databytecounts) == num_segments > 0:
         return f"{len(page.dataoffsets)} of {num_segments} strips or tiles"
@@ -108,26 +111,27 @@ def is_packed(content: bytes) -> bool:
 
 
 def _damage_of_segment(page: tifffile.TiffPage, segment: bytes, index: int) -> str | None:
-    rows, columns = _shape(page, index)
+    rows, most_rows, columns = _shape(page, index)
     samples = page.samplesperpixel if page.planarconfig != _SEPARATE_PLANES else 1
-    expected = rows * -(-columns * samples * page.bitspersample // 8)
+    row_bytes = -(-columns * samples * page.bitspersample // 8)
     if page.compression == _NONE:
-        return None if len(segment) >= expected else _TOO_SHORT
+        return None if len(segment) >= rows * row_bytes else _TOO_SHORT
     if page.compression == _JPEG:
         return _damage_of_jpeg_segment(page, segment, rows, columns)
     if page.compression in _ZLIB:
-        return _damage_of_zlib(segment, expected)
+        return _damage_of_zlib(segment, rows * row_bytes, most_rows * row_bytes)
     return None
 
 
-def _damage_of_zlib(segment: bytes, expected: int) -> str | None:
+def _damage_of_zlib(segment: bytes, least: int, most: int) -> str | None:
     stream = zlib.decompressobj()
     try:
-        unpacked = stream.decompress(segment, expected + 1)
+        unpacked = stream.decompress(segment, most + 1)
     except zlib.error as error:
         return str(error)
-    is_whole = len(unpacked) > expected or (len(unpacked) == expected and stream.eof)
-    return None if is_whole else _TOO_SHORT
+    if len(unpacked) > most:
+        return "more pixels than its size"
+    return None if len(unpacked) >= least and stream.eof else _TOO_SHORT
 
 
 def _damage_of_jpeg_segment(
@@ -143,13 +147,17 @@ def _damage_of_jpeg_segment(
     return damage_of_jpeg(whole) if width >= columns and height >= rows else _TOO_SHORT
 
 
-def _shape(page: tifffile.TiffPage, index: int) -> tuple[int, int]:
-    """Rows and columns of a strip or tile; the last strip may be shorter than the others."""
+def _shape(page: tifffile.TiffPage, index: int) -> tuple[int, int, int]:
+    """Rows that a strip or tile must have and may have, and columns.
+
+    The last strip may be shorter than the others, or filled up.
+    """
     if page.is_tiled:
-        return page.tilelength, page.tilewidth
-    per_strip = max(page.rowsperstrip, 1)
+        return page.tilelength, page.tilelength, page.tilewidth
+    per_strip = min(max(page.rowsperstrip, 1), page.imagelength)
     strips = -(-page.imagelength // per_strip)  # of a plane
-    return min(per_strip, page.imagelength - index % strips * per_strip), page.imagewidth
+    rows = min(per_strip, page.imagelength - index % strips * per_strip)
+    return rows, per_strip, page.imagewidth
 
 
 def _subfile_types(content: bytes) -> Iterator[int]:

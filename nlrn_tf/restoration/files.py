@@ -26,6 +26,7 @@ if typing.TYPE_CHECKING:  # it loads TensorFlow
 # The restorer for a photo and its name: `RestorerChoice`, or one for all images.
 Choose = Callable[[Photo, str], Callable]
 Say = Callable[[str], None]
+Worded = Callable[[NLRNError], str]
 
 _UNKNOWN = "could not be restored ({})"
 # Reasons why a file cannot be written that are those of the next file too.
@@ -41,6 +42,7 @@ def restore_files(
     reading: InputSettings = InputSettings(),  # noqa: B008
     before_loading: Callable[[], None] = lambda: None,
     say: Say = print,
+    worded: Worded = str,
 ) -> int:
     """Restores image files and all images below folders, and writes the results.
 
@@ -65,6 +67,7 @@ def restore_files(
       before_loading: called when the inputs have been checked, before TensorFlow is loaded.
       say: gets a line about each network that is chosen by the noise level, and about each damaged
         image that is accepted.
+      worded: what is printed about the error of an image.
 
     Returns:
       The number of images restored.
@@ -84,22 +87,22 @@ def restore_files(
         say(printable(line))
 
     if not isinstance(restorer, RestorationSettings):
-        return _restore_all(jobs, lambda *_: restorer, restorer.scale or 1, reading, tell)
+        return _restore_all(jobs, lambda *_: restorer, restorer.scale or 1, reading, tell, worded)
     # TensorFlow is loaded here, so that a wrong path is reported at once.
     before_loading()
     from nlrn_tf.restoration.choice import RestorerChoice
 
     choice = RestorerChoice(restorer, tell)
-    return _restore_all(jobs, choice, choice.scale, reading, tell)
+    return _restore_all(jobs, choice, choice.scale, reading, tell, worded)
 
 
 class _Folder:
     """The images of one call, and what has become of them."""
 
-    def __init__(self, jobs: dict[Path, Path], progress: Progress):
+    def __init__(self, jobs: dict[Path, Path], progress: Progress, worded: Worded):
         self.failures: list[NLRNError] = []
         self._total = len(jobs)
-        self._console = progress.console
+        self._console, self._worded = progress.console, worded
         self._writing: Future | None = None
 
     @contextlib.contextmanager
@@ -142,14 +145,22 @@ class _Folder:
     def _report(self, error: NLRNError) -> None:
         self.failures.append(error)
         if self._total > 1:
-            self._console.print(str(error), markup=False, emoji=False, soft_wrap=True)
+            self._console.print(self._worded(error), markup=False, emoji=False, soft_wrap=True)
 
 
 def _restore_all(
-    jobs: dict[Path, Path], choose: Choose, scale: float, reading: InputSettings, say: Say
+    jobs: dict[Path, Path],
+    choose: Choose,
+    scale: float,
+    reading: InputSettings,
+    say: Say,
+    worded: Worded,
 ) -> int:
     # The next image is read and the last one written while one is restored.
-    with image_progress() as progress, contextlib.closing(_Folder(jobs, progress)) as folder:
+    with (
+        image_progress() as progress,
+        contextlib.closing(_Folder(jobs, progress, worded)) as folder,
+    ):
         bar = progress.add_task("", total=len(jobs))
         photos = _read_ahead(jobs.values(), reading)
         for done, ((target, source), read) in enumerate(zip(jobs.items(), photos, strict=True)):

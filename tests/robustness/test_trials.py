@@ -10,15 +10,18 @@ from nlrn_tf.errors import NLRNError
 from tests.support.mutations import MUTATIONS, mutated
 from tests.support.trials import failures, run_trials
 
-CASES = ("right", "refused", "two lines", "wrong", "escaped", "printed", "hung", "grew", "died")
+CASES = (
+    *("right", "refused", "no words", "wrong", "escaped", "printed", "hung", "asleep", "grew"),
+    "died",
+)
 
 
 def misbehave(case):
     match case:
         case "refused":
             raise NLRNError("file: is damaged")
-        case "two lines":
-            raise NLRNError("file: is\ndamaged")
+        case "no words":
+            raise NLRNError("")
         case "wrong":
             raise AssertionError("other pixels")
         case "escaped":
@@ -26,7 +29,10 @@ def misbehave(case):
         case "printed":
             os.write(2, b"libpng error: as it says")
         case "hung":
-            time.sleep(60)
+            while True:
+                pass
+        case "asleep":
+            time.sleep(600)
         case "grew":
             kept = []
             while True:
@@ -40,13 +46,16 @@ def misbehave(case):
 def test_each_kind_of_failure_is_seen():
     check = f"{__name__}:misbehave"
     cases = [*CASES, "right"]
-    verdicts = run_trials(check, cases, seconds=2, growth=1 << 28)
+    begun = time.monotonic()
+    verdicts = run_trials(check, cases, seconds=1, growth=1 << 28)
     assert [verdict.case for verdict in verdicts] == cases
-    expected = [case.replace("two lines", "escaped") for case in cases]
+    names = {"no words": "escaped", "asleep": "hung"}
+    expected = [names.get(case, case) for case in cases]
     assert [verdict.outcome for verdict in verdicts] == expected
-    assert failures(verdicts, most=20).startswith("7 of 10 failed")
+    assert failures(verdicts, most=20).startswith("8 of 11 failed")
     assert not failures(verdicts[:2])
     assert max(verdict.seconds for verdict in verdicts) < 4
+    assert time.monotonic() - begun < 300
 
 
 def test_mutations_change_bytes_and_are_repeated_by_their_seed():

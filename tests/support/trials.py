@@ -17,6 +17,9 @@ from pathlib import Path
 from nlrn_tf.errors import NLRNError
 
 SECONDS, GROWTH = 5.0, 1 << 30  # of a case
+# The limit of time is one of the processor, which others may use too; by the clock it is so many
+# times as long, for a case that only waits.
+PATIENCE = 12
 _START_SECONDS = 120.0  # of a process, which may load TensorFlow
 
 RIGHT, REFUSED = "right", "refused"
@@ -33,7 +36,7 @@ class Verdict:
         (AssertionError of the check), "escaped" (any other exception), "printed" (to standard
         output or error), "hung", "grew", "died".
       detail: what the check has returned, the message, or the traceback.
-      seconds: that it took.
+      seconds: of the processor that it took.
       growth: of the memory of the process at its highest, in bytes; 0 where the system does not
         tell.
     """
@@ -61,7 +64,7 @@ def run_trials(
         returns a word on a right one.
       cases: what can be pickled; seeds are best.
       workers: number of processes.
-      seconds: limit for each case.
+      seconds: limit for each case, see `PATIENCE`.
       growth: limit of the memory that a case adds, in bytes.
       silent: whether a case fails that writes to standard output or error.
 
@@ -117,7 +120,7 @@ class _Worker:
         self._process.start()
         theirs.close()
         self._seconds, self._growth = seconds, growth
-        self._begun, self._memory = time.monotonic(), 0
+        self._begun, self._used, self._memory = time.monotonic(), 0.0, 0
         self._ready = self.busy = self.ended = False
         self.number = -1
         self._case: object = None
@@ -128,25 +131,26 @@ class _Worker:
 
     def begin(self, number: int, case: object) -> None:
         self.number, self._case, self.busy = number, case, True
-        self._begun = time.monotonic()
+        self._begun, self._used = time.monotonic(), _processor_seconds(self._process.pid)
         with contextlib.suppress(BrokenPipeError):  # seen by `look`
             self.connection.send(case)
 
     def look(self) -> Verdict | None:
         """The verdict on the present case when there is one."""
-        taken = time.monotonic() - self._begun
+        waited = time.monotonic() - self._begun
+        taken = _processor_seconds(self._process.pid) - self._used
         try:
             if self.connection.poll():
-                return self._received(taken)
+                return self._received()
         except (EOFError, ConnectionResetError):
             if not self._ready:
                 raise RuntimeError("a process for trials did not start") from None
             return self._give_up("died", f"exit code {self._exit_code()}", taken)
         if not self._ready:
-            if taken > _START_SECONDS:
+            if waited > _START_SECONDS:
                 raise RuntimeError("a process for trials did not start in time")
-        elif self.busy and taken > self._seconds:
-            return self._give_up("hung", "", taken)
+        elif self.busy and (taken > self._seconds or waited > PATIENCE * self._seconds):
+            return self._give_up("hung", f"{waited:.1f} s by the clock", taken)
         elif self.busy and self._grown() > self._growth:
             return self._give_up("grew", "", taken)
         return None
@@ -158,13 +162,15 @@ class _Worker:
         self._process.join()
         self.connection.close()
 
-    def _received(self, taken: float) -> Verdict | None:
-        outcome, detail, grown, self._memory = self.connection.recv()
+    def _received(self) -> Verdict | None:
+        outcome, detail, taken, grown, self._memory = self.connection.recv()
         if not self._ready:
             self._ready = True
             return None
         self.busy = False
-        if grown > self._growth:
+        if taken > self._seconds:
+            outcome = "hung"
+        elif grown > self._growth:
             outcome = "grew"
         return Verdict(self._case, outcome, detail, taken, grown)
 
@@ -188,7 +194,7 @@ def _serve(check: str, connection: multiprocessing.connection.Connection, silent
     with tempfile.TemporaryFile() as printed:
         for stream in (1, 2):
             os.dup2(printed.fileno(), stream)
-        connection.send(("ready", "", 0, _memory(os.getpid(), "VmRSS")))
+        connection.send(("ready", "", 0.0, 0, _memory(os.getpid(), "VmRSS")))
         while True:
             try:
                 case = connection.recv()
@@ -196,16 +202,17 @@ def _serve(check: str, connection: multiprocessing.connection.Connection, silent
                 return
             printed.truncate(0)
             printed.seek(0)
-            before = _memory(os.getpid(), "VmRSS")
+            before, begun = _memory(os.getpid(), "VmRSS"), sum(os.times()[:4])
             _forget_peak()
             outcome, detail = _judged(function, case)
+            taken = sum(os.times()[:4]) - begun
             sys.stdout.flush()
             sys.stderr.flush()
             said = os.pread(printed.fileno(), 500, 0)
             if silent and said and outcome in GOOD:
                 outcome, detail = "printed", said.decode(errors="replace")
             grown = max(_memory(os.getpid(), "VmHWM") - before, 0)
-            connection.send((outcome, detail, grown, _memory(os.getpid(), "VmRSS")))
+            connection.send((outcome, detail, taken, grown, _memory(os.getpid(), "VmRSS")))
 
 
 def _judged(function, case: object) -> tuple[str, str]:
@@ -218,6 +225,15 @@ def _judged(function, case: object) -> tuple[str, str]:
         return "wrong", traceback.format_exc()
     except BaseException:
         return "escaped", traceback.format_exc()
+
+
+def _processor_seconds(process: int | None) -> float:
+    """That a process and its children have used; 0 where Linux is not."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(process: int | None, what: str) -> int:
