@@ -57,7 +57,7 @@ def command(photos, workdir, *flags):
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_the_same(photos, tmp_path):
     """At random moments from the first import to the last file, with no kill in between."""
-    steps, kills = kill_again_and_again(photos, tmp_path, kills=6, seed=os.getpid())
+    steps, kills = kill_again_and_again(photos, tmp_path, kills=4, seed=os.getpid())
     print(f"killed {kills} times, at the steps {steps}")
 
 
@@ -177,9 +177,9 @@ def full_disk():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [0, 1500, 20_000])
+@pytest.mark.parametrize("size", [1500, 20_000])
 def test_a_full_disk_is_one_line_and_the_run_goes_on_later(photos, tmp_path, full_disk, size):
-    """At the records, at the summaries, and at the weights."""
+    """At the records or the first checkpoint, and at the weights."""
     full_disk(size)
     with pytest.raises(NLRNError, match=r"cannot be written \(.*File too large"):
         train(SHORT, workdir=tmp_path, data_dir=photos)

@@ -60,6 +60,7 @@ def refused(path, message):
         ({"num_states": 3}, "settings need 12 arrays of shape (3, 4), but it has 0"),
         ({"non_local_every": 0}, "settings need 6 arrays of shape (1, 4), but it has 7"),
         ({"filters": 0}, "filters=0 is not allowed"),
+        ({"window_size": 10**30}, "below 2^31"),
         ({"filters": "four"}, "filters must be a whole number, not 'four'"),
         ({"filters": True}, "filters must be a whole number, not True"),
         ({"scales": [None]}, "scales[0] must be a whole number, not None"),
