@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from nlrn_tf.errors import printable
+
 LOG_SECONDS = 60
 
 
@@ -45,6 +47,8 @@ class _ImageProgress(Progress):
         self._last_line = time.monotonic()
 
     def update(self, task_id: TaskID, **changes) -> None:
+        if "description" in changes:  # the name of a file
+            changes["description"] = printable(changes["description"])
         super().update(task_id, **changes)
         if not self._log_lines or time.monotonic() - self._last_line < LOG_SECONDS:
             return

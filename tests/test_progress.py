@@ -44,3 +44,10 @@ def test_images_of_an_earlier_run_do_not_count_as_speed(clock, capsys):
     work(clock, seconds_per_image=100, done=8)
     first = capsys.readouterr().err.splitlines()[0]
     assert first == "9 of 10 images done, 0:01:40 left"
+
+
+def test_names_of_files_cannot_command_the_terminal(clock):
+    with image_progress(visible=False) as bar:
+        task = bar.add_task("", total=1)
+        bar.update(task, description="red\x1b[31m.png")
+        assert bar.tasks[0].description == r"red\x1b[31m.png"

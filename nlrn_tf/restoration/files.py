@@ -164,7 +164,7 @@ def _restore_all(
         bar = progress.add_task("", total=len(jobs))
         photos = _read_ahead(jobs.values(), reading)
         for done, ((target, source), read) in enumerate(zip(jobs.items(), photos, strict=True)):
-            progress.update(bar, completed=done, description=escape(printable(source.name)))
+            progress.update(bar, completed=done, description=escape(source.name))
             restored = None
             with folder.image(source):
                 photo = read.result()

@@ -10,13 +10,11 @@ import io
 import os
 import re
 import tempfile
-import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import pytest
 import tifffile
 
@@ -26,6 +24,11 @@ from tests.support.image_files import files_of, with_checksums
 from tests.support.mutations import mutated
 from tests.support.trials import failures, run_trials, summary
 
+TURN = PIL.Image.Transpose
+TURNS = {  # by EXIF orientation
+    **{2: TURN.FLIP_LEFT_RIGHT, 3: TURN.ROTATE_180, 4: TURN.FLIP_TOP_BOTTOM, 5: TURN.TRANSPOSE},
+    **{6: TURN.ROTATE_270, 7: TURN.TRANSVERSE, 8: TURN.ROTATE_90},
+}
 SUFFIXES = (".png", ".jpg", ".tif", ".bmp", ".webp")
 
 
@@ -142,10 +145,10 @@ def _by_others(content):
     except PIL.UnidentifiedImageError:
         return tifffile.imread(io.BytesIO(content))
     image.load()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with contextlib.suppress(Exception):  # a damaged EXIF block turns nothing
-            image = PIL.ImageOps.exif_transpose(image)
+    turn = None
+    with contextlib.suppress(Exception):  # a damaged EXIF block turns nothing
+        turn = TURNS.get(image.getexif().get(0x112))
+    image = image if turn is None else image.transpose(turn)
     if image.mode == "P":
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     elif image.mode in ("CMYK", "YCbCr", "RGBX"):
