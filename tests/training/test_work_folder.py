@@ -56,46 +56,40 @@ def command(photos, workdir, *flags):
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_the_same(photos, tmp_path):
-    """At random moments from the first import to the last file, with no kill in between."""
-    steps, kills = kill_again_and_again(photos, tmp_path, kills=4, seed=os.getpid())
-    print(f"killed {kills} times, at the steps {steps}")
+    """At random moments, the first before it has begun."""
+    print(f"killed with checkpoints of the steps {kill_again_and_again(photos, tmp_path, 4)}")
 
 
-def kill_again_and_again(photos, folder, kills, seed):
+def kill_again_and_again(photos, folder, kills):
     """Compares a run that is killed `kills` times with one that is not.
 
     Returns:
-      The steps of the newest checkpoints after the kills, and the number of kills that were not too
-      late.
+      The step of the newest checkpoint after each kill.
     """
-    flags = ("--steps=3000", "--checkpoint_steps=20", "--validation_steps=100", "--ema_decay=0.9")
-    flags += ("--validation_images=photos/a",)
+    flags = (f"--steps={60 * kills}", "--checkpoint_steps=10", "--validation_steps=25")
+    flags += ("--ema_decay=0.9", "--validation_images=photos/a", "--log_seconds=0")
     whole, cut = folder / "whole", folder / "cut"
-    start = time.monotonic()
     subprocess.run(command(photos, whole, *flags), cwd=ROOT, check=True, capture_output=True)
-    seconds = time.monotonic() - start
-    rng = np.random.default_rng(seed)
-    steps = []
-    for _ in range(kills):
+    rng = np.random.default_rng(os.getpid())
+    steps = [0]
+    for number in range(kills):
         with subprocess.Popen(
             command(photos, cut, *flags), cwd=ROOT, stderr=subprocess.PIPE, text=True
         ) as process:
-            try:
-                _, said = process.communicate(timeout=rng.uniform(0.1, 0.8) * seconds)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                _, said = process.communicate()
-            else:
-                assert process.returncode == 0, said
-            assert "Traceback" not in said
+            wanted = steps[-1] + rng.integers(1, 55) if number else 0
+            while number and not process.stderr.readline().startswith(f"step {wanted} "):
+                assert process.poll() is None
+            time.sleep(rng.uniform(0, 0.1 if number else 5))  # of a step, or of the start
+            process.kill()
         found = latest_checkpoint(cut / "checkpoints")
         steps.append(found.step if found else 0)
     subprocess.run(command(photos, cut, *flags), cwd=ROOT, check=True, capture_output=True)
     a, b = (latest_checkpoint(path / "checkpoints") for path in (whole, cut))
     assert (a.step, a.examples) == (b.step, b.examples)
+    assert max(steps) < a.step
     assert largest_difference(a.state, b.state) == 0
     assert not list(cut.rglob(".*"))
-    return steps, sum(step < a.step for step in steps)
+    return steps[1:]
 
 
 def largest_difference(one, two):
