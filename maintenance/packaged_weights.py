@@ -11,6 +11,7 @@ from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.scores import MEASURES, read_results
 from nlrn_tf.files import write_text
+from nlrn_tf.storage.reading import read_json
 from nlrn_tf.tasks.registry import task_named
 from nlrn_tf.training.checkpoint import latest_checkpoint
 from nlrn_tf.training.curve import COLUMNS, read_curve
@@ -203,7 +204,7 @@ def _packaged_entry(name: str, weights_dir: str | os.PathLike) -> dict:
 
 def _manifest(weights_dir: str | os.PathLike) -> dict:
     path = Path(weights_dir) / _MANIFEST
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_json(path, dict[str, dict], "not a manifest of weights") if path.exists() else {}
 
 
 def _write_entry(weights_dir: Path, name: str, entry: dict) -> dict:

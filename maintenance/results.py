@@ -4,7 +4,6 @@ Light: needs neither Keras nor TensorFlow.
 """
 
 import dataclasses
-import json
 import os
 import re
 import textwrap
@@ -17,6 +16,7 @@ from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.settings import EvaluationSettings
 from nlrn_tf.files import write_text
 from nlrn_tf.precision import AUTO
+from nlrn_tf.storage.reading import read_json
 from nlrn_tf.tasks.registry import owner_of, task_named
 from nlrn_tf.weights.manifest import WEIGHTS_DIR
 
@@ -47,10 +47,7 @@ def read_manifest(path: str | os.PathLike = WEIGHTS_DIR / "manifest.json") -> di
     Raises:
       NLRNError: the file cannot be read.
     """
-    try:
-        return json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise NLRNError(f"{path}: cannot be read ({error})") from error
+    return read_json(path, dict[str, dict[str, object]], "not a manifest of weights")
 
 
 def update(path: str | os.PathLike, results: str, *, check: bool = False) -> bool:

@@ -15,13 +15,16 @@ from absl import flags
 from absl import logging as absl_logging
 
 from nlrn_tf import backend
-from nlrn_tf.errors import NLRNError, printable
+from nlrn_tf.errors import NLRNError, printable, reason_of
 from nlrn_tf.settings import choices_of
+from nlrn_tf.storage.reading import read_bytes
 
 # The modules that call `define_flags` have the flags.
 flags.disclaim_key_flags()
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is first imported
+
+_MOST_NESTED, _MOST_BYTES = 20, 2**20  # of flag files
 
 INTERRUPTED = 130  # the shell's exit code for a program ended by Ctrl-C
 
@@ -172,6 +175,8 @@ def _guarded(main: Callable[[list[str]], None], help: str, takes_arguments: bool
         return _complain(f"{with_flags(error)} (see --help)", 2)
     except NLRNError as error:
         return _complain(with_flags(error), 1)
+    except OSError as error:  # of the system, where the library has no better words
+        return _complain(f"{error.filename or 'system'}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
     return 0
@@ -206,16 +211,28 @@ def _with_flagfiles(
         if name not in ("--flagfile", "-flagfile"):
             flat.append(argument)
             continue
-        path = (folder / Path(value if given else next(remaining, "")).expanduser()).resolve()
+        name = value if given else next(remaining, "")
+        try:
+            path = (folder / Path(name).expanduser()).resolve()
+            lines = _lines(path)
+        except Exception as error:  # such as those of no home folder, and of circles of links
+            where = f"--flagfile={name}"
+            raise flags.Error(f"{where}: cannot be read ({reason_of(error)})") from error
         if path in within:
             raise flags.Error(f"--flagfile={path}: includes itself")
-        try:
-            lines = [line.strip() for line in path.read_text().splitlines()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise flags.Error(f"--flagfile={path}: cannot be read ({error})") from error
-        lines = [line for line in lines if line and not line.startswith(("#", "//"))]
+        if len(within) == _MOST_NESTED:
+            raise flags.Error(f"--flagfile={path}: is nested more than {_MOST_NESTED} files deep")
         flat += _with_flagfiles(lines, path.parent, (*within, path))
     return flat
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a flag file without comments."""
+    text = read_bytes(path, _MOST_BYTES).decode()
+    if "\0" in text:
+        raise ValueError("it is not a text")
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith(("#", "//"))]
 
 
 def _complain(message: str, code: int) -> int:

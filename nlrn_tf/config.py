@@ -17,6 +17,8 @@ SIMILARITIES = (
     "euclidean",
 )
 
+_MOST = 2**31 - 1  # of a dimension
+
 # The backends of `layers/attention/attend.py`.
 ATTENTIONS = ("kernel", "dense", "blocks", "reference")
 
@@ -97,14 +99,11 @@ class NLRNConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "scales", tuple(self.scales))
-        for name in ("filters", "embedding_size", "num_states", "window_size"):
-            require(self, name, is_count(getattr(self, name)), "a whole number of at least 1")
-        require(
-            self,
-            "non_local_every",
-            is_count(self.non_local_every, 0),
-            "a whole number of at least 0",
-        )
+        lowest = {"filters": 1, "embedding_size": 1, "num_states": 1, "window_size": 1}
+        for name, least in {**lowest, "non_local_every": 0}.items():
+            value = getattr(self, name)
+            is_right = is_count(value, least) and value <= _MOST
+            require(self, name, is_right, f"a whole number of at least {least} and below 2^31")
         for name in ("correlation_propagation", "tied_weights", "unroll"):
             require(self, name, isinstance(getattr(self, name), bool), "True or False")
         is_known = self.exact_propagation in (None, True, False)

@@ -2,15 +2,19 @@
 
 import contextlib
 import os
-import shutil
-import tempfile
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.storage.temporary import (
+    remove_abandoned_once,
+    temporary_file,
+    temporary_folder,
+)
 
-# A temporary name must not be too long where the name itself is not.
-_KEPT_OF_NAME = 40
+# What TensorFlow puts around the words of the system.
+_OPERATIONS = re.compile(r"\{\{.*?\}\}\s*|\s*\[Op:.*", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -18,28 +22,21 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a temporary path beside `path`; renames it to `path` when the block succeeds.
 
     Makes the parent folder. When the block raises, the temporary file is removed and `path`
-    is left as it was.
+    is left as it was. What a process that was killed has left in the folder is removed at the
+    first call.
 
     Raises:
       NLRNError: the file cannot be written (full disk, no permission, a folder is in the way).
     """
     path = Path(path)
-    with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix is kept: OpenCV and Keras choose the format by it.
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem[:_KEPT_OF_NAME]}.", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
-        try:
+    with writing(path):
+        _prepare(path.parent)
+        with temporary_file(path) as temporary:
             yield temporary
             with open(temporary, "rb") as written:
                 os.fsync(written.fileno())
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -53,17 +50,14 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
       NLRNError: `path` exists already or cannot be written.
     """
     path = Path(path)
-    with _writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:_KEPT_OF_NAME]}.", dir=path.parent))
-        try:
+    with writing(path):
+        _prepare(path.parent)
+        with temporary_folder(path) as temporary:
             yield temporary
             for written in [*temporary.rglob("*"), temporary]:
                 _sync(written)
             temporary.chmod(0o777 & ~_umask())
             _rename_folder(temporary, path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
@@ -73,25 +67,72 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike, content: str) -> None:
-    """Writes `content` to `path` atomically as UTF-8. Raises NLRNError like `atomic_path`."""
-    write_bytes(path, content.encode())
+    """Writes `content` to `path` atomically as UTF-8. Raises NLRNError like `atomic_path`.
+
+    Bytes of file names that are not UTF-8, which Python keeps in a text, are written as they were.
+    """
+    write_bytes(path, content.encode("utf-8", "surrogateescape"))
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Says of an OSError in the block that `path` cannot be written, and what to do."""
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Says of an OSError in the block that `path` cannot be written, and what to do.
+
+    Raises:
+      NLRNError: in place of the OSError.
+    """
     try:
         yield
     except OSError as error:
-        raise NLRNError(
-            f"{path}: cannot be written ({error.strerror or error}); "
-            "free some space or choose another place"
-        ) from error
+        raise _unwritable(path, error.strerror or str(error)) from error
+
+
+def require_text(path: str | os.PathLike) -> Path:
+    """A path that other libraries can open too: TensorFlow takes UTF-8 alone.
+
+    Raises:
+      NLRNError: its name has bytes that are not UTF-8, or NUL.
+    """
+    text = os.fspath(path)
+    try:
+        is_text = "\0" not in text and bool(text.encode())
+    except UnicodeEncodeError:
+        is_text = False
+    if not is_text:
+        raise NLRNError(f"{ascii(text)[1:-1]}: the name is not UTF-8; give another place")
+    return Path(path)
+
+
+@contextlib.contextmanager
+def writing_by_tensorflow(path: str | os.PathLike) -> Iterator[None]:
+    """Says of an error of TensorFlow in the block that `path` cannot be written, and what to do.
+
+    Raises:
+      NLRNError: in place of the error.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith("tensorflow."):
+            raise
+        words = _OPERATIONS.sub("", getattr(error, "message", ""))
+        raise _unwritable(path, words or type(error).__name__) from error
+
+
+def _unwritable(path: str | os.PathLike, reason: str) -> NLRNError:
+    return NLRNError(
+        f"{path}: cannot be written ({reason}); free some space or choose another place"
+    )
+
+
+def _prepare(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_abandoned_once(folder)
 
 
 def _rename_folder(temporary: Path, path: Path) -> None:
     # A folder replaces only an empty one, so two writers cannot overwrite each other's.
-    if path.exists():
+    if os.path.exists(path):
         raise NLRNError(f"{path}: exists already; choose another name")
     temporary.rename(path)
 

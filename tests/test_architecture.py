@@ -12,7 +12,7 @@ PACKAGE = ROOT / "nlrn_tf"
 # From the ground up: a part imports from its own row or from rows above it in this list.
 STOREYS = [
     {"errors", "machine"},
-    {"files", "settings", "progress", "precision", "backend"},
+    {"files", "storage", "settings", "progress", "precision", "backend"},
     {"imaging"},
     {"tasks"},
     {"config", "cli"},

@@ -40,6 +40,7 @@ def test_success_passes_the_arguments_and_ends_with_0(monkeypatch):
         (NLRNError("a.png: broken,\ntry another"), 1),
         (flags.Error("--a contradicts --b"), 2),
         (KeyboardInterrupt(), 130),
+        (OSError(36, "File name too long", "x\ny"), 1),
     ],
 )
 def test_errors_of_the_user_are_one_line(monkeypatch, capsys, error, code):

@@ -151,3 +151,30 @@ def test_wrong_flag_files_are_refused(start, tmp_path, capfd, lines, message):
     assert len(error) == 1
     assert error[0].startswith("run_train.py: ")
     assert message in error[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"--seed=1\0", "own.cfg: cannot be read (it is not a text)"),
+        (b"--seed=\xff", "own.cfg: cannot be read ('utf-8' codec"),
+        (b"# \n" * 2**19, "own.cfg: cannot be read (it has more than 1048576 bytes)"),
+        (b"--flagfile=~nobody_of_this_name/x.cfg", "cannot be read (RuntimeError: "),
+        (b"--flagfile=" + b"n" * 256, "cannot be read (File name too long)"),
+        (b"--flagfile=/dev/zero", "/dev/zero: cannot be read (it has more than"),
+        (b"--flagfile=.", "cannot be read (Is a directory)"),
+    ],
+    ids=range(7),
+)
+def test_damaged_flag_files_are_refused(start, tmp_path, capfd, content, message):
+    (tmp_path / "own.cfg").write_bytes(content)
+    assert start(f"--flagfile={tmp_path / 'own.cfg'}") == (2, None)
+    [line] = capfd.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_flag_files_are_not_nested_without_an_end(start, tmp_path, capfd):
+    for number in range(2000):
+        (tmp_path / f"{number}.cfg").write_text(f"--flagfile={number + 1}.cfg")
+    assert start(f"--flagfile={tmp_path / '0.cfg'}") == (2, None)
+    assert "20.cfg: is nested more than 20 files deep" in capfd.readouterr().err

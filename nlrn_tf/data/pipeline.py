@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from nlrn_tf.data.crops import Draws, RegionShape, StoredImage, random_region
 from nlrn_tf.data.record_manifest import RecordSet, load_records
-from nlrn_tf.data.records import example_reader, read_examples, reading
+from nlrn_tf.data.record_reading import example_reader, read_examples, reading
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.tasks.registry import task_named
 

@@ -16,7 +16,6 @@ One record is a `tf.train.Example` of one whole image:
     source_sha256   bytes  sha256 (hexadecimal) of the file that the image was read from
 """
 
-import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,24 +32,19 @@ from nlrn_tf.data.record_manifest import (
     RecordImage,
     RecordSet,
     describe_shard,
+    frames,
     load_records,
     save_manifest,
+    shard_name,
 )
+from nlrn_tf.data.record_reading import FEATURES
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.files import atomic_path
+from nlrn_tf.files import atomic_path, require_text, writing_by_tensorflow
 from nlrn_tf.imaging.colour import CHANNELS
 from nlrn_tf.imaging.files import find_images, read_image
 from nlrn_tf.progress import image_progress
-
-_FEATURES = {
-    "schema_version": tf.io.FixedLenFeature([], tf.int64),
-    "name": tf.io.FixedLenFeature([], tf.string),
-    "channel": tf.io.FixedLenFeature([], tf.string),
-    "height": tf.io.FixedLenFeature([], tf.int64),
-    "width": tf.io.FixedLenFeature([], tf.int64),
-    "png": tf.io.FixedLenFeature([], tf.string),
-    "source_sha256": tf.io.FixedLenFeature([], tf.string),
-}
+from nlrn_tf.storage.locks import lock_folder
+from nlrn_tf.storage.temporary import remove_abandoned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,76 +80,23 @@ def ensure_records(
 
     Raises:
       NLRNError: the folder holds records of other sources, another channel or another schema;
-        a source is missing or an image cannot be read; a file cannot be written.
+        a source is missing or an image cannot be read; a file cannot be written; another process
+        is making records there.
     """
     _check_request(sources, channel, num_shards)
-    directory = Path(records_dir)
-    if (directory / MANIFEST).exists():
-        records = load_records(directory)
-        _check_same(records, data_dir, sources, channel)
-        if all(path.exists() for path in records.paths):
-            return records
-        num_shards = len(records.shards)
+    directory = require_text(records_dir)
+    records = _complete_records(directory, data_dir, sources, channel)
+    if records is not None:
+        return records
     files = {source: _source_images(data_dir, source) for source in sources}
-    return _build(directory, files, channel, num_shards, progress)
-
-
-def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Parses one serialised example (scalar string) and decodes its image; works in graphs.
-
-    Returns:
-      the fields of the schema as scalars, with "image", uint8 `[H, W, 1]`, in place of "png".
-    """
-    fields = tf.io.parse_single_example(serialized, _FEATURES)
-    fields["image"] = tf.io.decode_png(fields.pop("png"), channels=1)
-    return fields
-
-
-def read_examples(records: RecordSet) -> tf.data.Dataset:
-    """All examples (as `parse_example` gives them) in order, read interleaved from the shards.
-
-    Iterate within `reading(records)` to get an `NLRNError` for a damaged file.
-    """
-    shards = tf.data.Dataset.from_tensor_slices([str(path) for path in records.paths])
-    serialized = shards.interleave(
-        tf.data.TFRecordDataset,
-        cycle_length=len(records.shards),
-        block_length=1,
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    return serialized.map(parse_example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-
-
-def example_reader(records: RecordSet) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """A function for `tf.data` graphs that reads the example of one image number from disk."""
-    shard_of = tf.range(len(records.images), dtype=tf.int64) % len(records.shards)
-    paths = tf.constant([str(path) for path in records.paths])
-    sizes = tf.constant([shard.bytes for shard in records.shards], tf.int64)
-    starts = tf.constant(records.offsets(), tf.int64)
-    lengths = tf.constant([image.bytes for image in records.images], tf.int64)
-
-    def read(index: tf.Tensor) -> dict[str, tf.Tensor]:
-        shard = shard_of[index]
-        record = tf.data.FixedLengthRecordDataset(
-            paths[shard],
-            record_bytes=lengths[index],
-            header_bytes=starts[index],
-            footer_bytes=sizes[shard] - starts[index] - lengths[index],
-        )
-        return parse_example(record.get_single_element())
-
-    return read
-
-
-@contextlib.contextmanager
-def reading(records: RecordSet) -> Iterator[None]:
-    """Turns TensorFlow's errors from reading records into an `NLRNError` that names the file."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        records.verify()  # names the damaged file, when it is a file that is damaged
-        raise NLRNError(f"{records.directory}: cannot be read ({error.message})") from error
+    with lock_folder(directory):
+        remove_abandoned(directory)
+        if os.path.exists(directory / MANIFEST):
+            records = _complete_records(directory, data_dir, sources, channel)
+            if records is not None:  # another process has made them meanwhile
+                return records
+            num_shards = len(load_records(directory).shards)
+        return _build(directory, files, channel, num_shards, progress)
 
 
 def _check_request(sources: Sequence[str], channel: str, num_shards: int) -> None:
@@ -165,6 +106,17 @@ def _check_request(sources: Sequence[str], channel: str, num_shards: int) -> Non
         raise NLRNError(f"sources {list(sources)}: name at least one folder, and each only once")
     if num_shards < 1:
         raise NLRNError(f"number of shards {num_shards}: must be at least 1")
+
+
+def _complete_records(
+    directory: Path, data_dir: str | os.PathLike, sources: Sequence[str], channel: str
+) -> RecordSet | None:
+    """The records in a folder, None where some are missing."""
+    if not os.path.exists(directory / MANIFEST):
+        return None
+    records = load_records(directory)
+    _check_same(records, data_dir, sources, channel)
+    return records if all(path.exists() for path in records.paths) else None
 
 
 def _check_same(
@@ -208,10 +160,7 @@ def _build(
         plan = list(pool.map(_describe_source, *zip(*_named(files), strict=True)))
         num_shards = min(num_shards, len(plan))
         task = bar.add_task(f"records in {directory}", total=len(plan))
-        paths = [
-            directory / f"images-{shard:05d}-of-{num_shards:05d}.tfrecord"
-            for shard in range(num_shards)
-        ]
+        paths = [directory / shard_name(shard, num_shards) for shard in range(num_shards)]
         columns = []  # the images of each shard
         for shard, path in enumerate(paths):
             content = plan[shard::num_shards]
@@ -273,34 +222,32 @@ def _feature(value: int | bytes) -> tf.train.Feature:
 
 
 def _write_shard(path: Path, examples: Iterable[bytes], written: Callable[[], None]) -> None:
-    with atomic_path(path) as temporary:
-        try:
-            with tf.io.TFRecordWriter(str(temporary)) as writer:
-                for example in examples:
-                    writer.write(example)
-                    written()
-        except tf.errors.OpError as error:
-            raise NLRNError(
-                f"{path}: cannot be written ({error.message}); "
-                "free some space or choose another place"
-            ) from error
+    with (
+        atomic_path(path) as temporary,
+        writing_by_tensorflow(path),
+        tf.io.TFRecordWriter(str(temporary)) as writer,
+    ):
+        for example in examples:
+            writer.write(example)
+            written()
 
 
 def _stored_images(
     path: Path, content: Sequence[_Source], channel: str
 ) -> list[RecordImage] | None:
     """The images in a record file, or None unless the file is sound and holds `content`."""
-    if not path.exists():
+    if not path.exists() or frames(path) is None:
         return None
     images, found = [], []
     try:
         for serialized in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            fields = tf.io.parse_single_example(serialized, _FEATURES)
+            fields = tf.io.parse_single_example(serialized, FEATURES)
             name, height, width = (fields[key].numpy() for key in ("name", "height", "width"))
-            images.append(RecordImage(name.decode(), int(height), int(width), len(serialized)))
+            shown = name.decode(errors="replace")
+            images.append(RecordImage(shown, int(height), int(width), len(serialized)))
             found.append([fields[key].numpy() for key in ("schema_version", "channel")])
             found[-1] += [name, fields["source_sha256"].numpy()]
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
+    except tf.errors.OpError:
         return None
     expected = [
         [SCHEMA_VERSION, channel.encode(), source.name.encode(), source.sha256.encode()]

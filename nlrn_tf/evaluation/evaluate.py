@@ -4,6 +4,7 @@
 the Y channel without a border of `scale` pixels in super-resolution.
 """
 
+import contextlib
 import functools
 import os
 import sys
@@ -33,6 +34,7 @@ from nlrn_tf.restoration.duration import Expected
 from nlrn_tf.restoration.inference import Model
 from nlrn_tf.restoration.planes import PlaneFunction
 from nlrn_tf.restoration.restorer import OnProgress, Restorer
+from nlrn_tf.storage.locks import lock_file
 from nlrn_tf.weights.loading import load_model
 from nlrn_tf.weights.manifest import find_weights, manifest, sha256
 
@@ -89,8 +91,8 @@ def evaluate_all(
 
     Raises:
       NLRNError: the data set is missing or incomplete, the weights do not exist or are for
-        something else, `json_path` holds other scores, an image cannot be read or an output not
-        written.
+        something else, `json_path` holds other scores or another process writes it, an image
+        cannot be read or an output not written.
     """
     data_dir = location.data_dir(data_dir)
     load = functools.cache(lambda weights, options: load_model(weights, **dict(options)))
@@ -98,37 +100,46 @@ def evaluate_all(
     evaluations = [
         Scores(settings, None if model else _weights_sha256(settings)) for settings in all_settings
     ]
-    if json_path is not None:
-        names = [[path.name for path in paths.values()] for paths in chosen]
-        resume(json_path, evaluations, names)
-    folders = [_output_folder(output_dir, each, len(evaluations)) for each in all_settings]
-    all_missing = [
-        {k: path for k, path in paths.items() if not _is_done(scores, path, folder)}
-        for scores, paths, folder in zip(evaluations, chosen, folders, strict=True)
-    ]
-    restorers = [
-        _restorer(settings, model or _load(settings, load)) if missing else None
-        for settings, missing in zip(all_settings, all_missing, strict=True)
-    ]
-    costs: Sequence[Expected | None] = [None] * len(all_settings)
-    if console is not None:
-        costs = forecast(all_settings, restorers, all_missing, console)
-    for scores, restorer, missing, paths, folder, cost in zip(
-        evaluations, restorers, all_missing, chosen, folders, costs, strict=True
-    ):
-        if missing:
-            for image in _score_images(
-                scores.settings, restorer, missing, len(paths), folder, cost
-            ):
-                scores.images[image["name"]] = image
-                if json_path is not None:
-                    write_scores(json_path, evaluations)
+    with _resumed(json_path, evaluations, chosen):
+        folders = [_output_folder(output_dir, each, len(evaluations)) for each in all_settings]
+        all_missing = [
+            {k: path for k, path in paths.items() if not _is_done(scores, path, folder)}
+            for scores, paths, folder in zip(evaluations, chosen, folders, strict=True)
+        ]
+        restorers = [
+            _restorer(settings, model or _load(settings, load)) if missing else None
+            for settings, missing in zip(all_settings, all_missing, strict=True)
+        ]
+        costs: Sequence[Expected | None] = [None] * len(all_settings)
         if console is not None:
-            print_scores(scores.result(), scores.settings, console)
+            costs = forecast(all_settings, restorers, all_missing, console)
+        for scores, restorer, missing, paths, folder, cost in zip(
+            evaluations, restorers, all_missing, chosen, folders, costs, strict=True
+        ):
+            if missing:
+                for image in _score_images(
+                    scores.settings, restorer, missing, len(paths), folder, cost
+                ):
+                    scores.images[image["name"]] = image
+                    if json_path is not None:
+                        write_scores(json_path, evaluations)
+            if console is not None:
+                print_scores(scores.result(), scores.settings, console)
     results = [scores.result() for scores in evaluations]
     if console is not None and len(results) > 1:
         print_overview(results, all_settings, console)
     return results
+
+
+@contextlib.contextmanager
+def _resumed(json_path, evaluations, chosen) -> Iterator[None]:
+    """Takes over the scores in a file, which is ours in the block."""
+    if json_path is None:
+        yield
+        return
+    with lock_file(json_path):
+        resume(json_path, evaluations, [[path.name for path in paths.values()] for paths in chosen])
+        yield
 
 
 def degraded_pair(
@@ -170,7 +181,7 @@ def _output_folder(
 
 def _is_done(scores: Scores, path: Path, folder: Path | None) -> bool:
     return path.name in scores.images and (
-        folder is None or (folder / f"{path.stem}_comparison.png").exists()
+        folder is None or os.path.exists(folder / f"{path.stem}_comparison.png")
     )
 
 

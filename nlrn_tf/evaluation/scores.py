@@ -9,17 +9,22 @@ import math
 import os
 import statistics
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
 from nlrn_tf.files import write_text
 from nlrn_tf.precision import propagates_exactly, resolved
+from nlrn_tf.storage.reading import read_json, reading
+from nlrn_tf.storage.schema import MisfitError, checked
 from nlrn_tf.tasks.registry import task_named
 
 MEASURES = ("psnr", "ssim", "input_psnr", "input_ssim")
 _DECIBELS = ("psnr", "input_psnr")
+_PSNR = ("psnr",)
+_OF_IMAGE = (*MEASURES, "seconds")
+_MEANS = (*MEASURES, "seconds_per_image")
+_PROBLEM = "not a file of scores by `run_eval.py --json`"
 _FIXED = ("dataset", "task", "method", "protocol")
 
 
@@ -90,20 +95,37 @@ def read_results(path: str | os.PathLike) -> list[dict]:
     Raises:
       NLRNError: the file cannot be read or is none of these.
     """
-    try:
-        content = json.loads(Path(path).read_text())
-        results = content if isinstance(content, list) else [content]
-        for result in results:
-            for scores in (result, *result["images"]):
-                for key in _DECIBELS:
-                    if scores.get(key, 0) is None:
-                        scores[key] = math.inf
-                float(scores["psnr"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NLRNError(
-            f"{path}: not a file of scores by `run_eval.py --json` ({error!r})"
-        ) from error
+    content = read_json(path, object, _PROBLEM)
+    with reading(path, _PROBLEM):
+        listed = content if isinstance(content, list) else [content]
+        results = checked(list[dict[str, object]], listed)
+        for number, result in enumerate(results):
+            _check_result(result, f"result {number}")
     return results
+
+
+def _check_result(result: dict, place: str) -> None:
+    """Checks a result of a file, and makes a PSNR of null infinity."""
+    is_complete = "settings" in result  # others can be read, but not gone on with
+    _check_numbers(result, place, _MEANS if is_complete else _PSNR)
+    images = checked(list[dict[str, object]], result.get("images"), f"{place}: images")
+    result["images"] = images
+    for image in images:
+        name = checked(str, image.get("name"), f"{place}: name of an image")
+        _check_numbers(image, f"{place}: {name}", _OF_IMAGE if is_complete else _PSNR)
+    if len({image["name"] for image in images}) < len(images):
+        raise MisfitError(f"{place} has an image twice")
+    if is_complete:
+        checked(dict[str, object], result["settings"], f"{place}: settings")
+        task_named(checked(str, result.get("task"), f"{place}: task"))
+
+
+def _check_numbers(scores: dict, place: str, names: Iterable[str]) -> None:
+    for name in _DECIBELS:
+        if scores.get(name, 0) is None:
+            scores[name] = math.inf
+    for name in names:
+        checked(float, scores.get(name), f"{place}: {name}")
 
 
 def resume(
@@ -120,7 +142,7 @@ def resume(
       NLRNError: the file is none of scores, or holds some of other settings or of other images,
         which would be lost.
     """
-    if not Path(path).exists():
+    if not os.path.exists(path):
         return
     remedy = "give another file, or delete this one"
     wanted = list(zip(evaluations, names, strict=True))

@@ -94,6 +94,6 @@ class _Plane(tf.Module):
 
 
 def _free(path: Path) -> Path:
-    if path.exists():
+    if os.path.exists(path):
         raise NLRNError(f"{path}: exists already; remove it or choose another folder")
     return path

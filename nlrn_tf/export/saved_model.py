@@ -12,7 +12,7 @@ from nlrn_tf.errors import NLRNError
 from nlrn_tf.export.limits import MAX_PIXELS
 from nlrn_tf.export.signatures import ServedModel
 from nlrn_tf.export.warmup import require_protos, warmup_requests, write_warmup_requests
-from nlrn_tf.files import atomic_folder
+from nlrn_tf.files import atomic_folder, require_text, writing_by_tensorflow
 from nlrn_tf.model import NLRN
 from nlrn_tf.precision import resolved
 from nlrn_tf.restoration.checks import FLOAT_RANGE
@@ -59,7 +59,7 @@ def export_saved_model(
     """
     backend.require_tensorflow("export")
     require_protos()
-    folder = _version_folder(Path(export_dir), version)
+    folder = _version_folder(require_text(export_dir), version)
     path = find_weights(of_family(weights, noise_sigma))
     # Of all backends of attention only the blocks can be part of a saved graph on any machine.
     level = {} if noise_sigma is None else {"noise_sigma": noise_sigma}
@@ -67,8 +67,10 @@ def export_saved_model(
     precision = resolved(precision)
     with atomic_folder(folder) as temporary:
         served = ServedModel(model, max_pixels)
-        tf.saved_model.save(served, temporary, signatures=served.signatures())
-        write_warmup_requests(temporary, path.stem, _warmup_scales(model))
+        signatures = served.signatures()
+        with writing_by_tensorflow(folder):
+            tf.saved_model.save(served, temporary, signatures=signatures)
+            write_warmup_requests(temporary, path.stem, _warmup_scales(model))
         _write_metadata(temporary, path, model, {"max_pixels": max_pixels, "precision": precision})
         _try(temporary, model, weights)
     return folder
@@ -76,10 +78,10 @@ def export_saved_model(
 
 def _version_folder(export_dir: Path, version: int | None) -> Path:
     if version is None:
-        names = [path.name for path in export_dir.glob("*")] if export_dir.is_dir() else []
+        names = [path.name for path in export_dir.glob("*")] if os.path.isdir(export_dir) else []
         version = 1 + max((int(name) for name in names if name.isdecimal()), default=0)
     folder = export_dir / str(version)
-    if folder.exists():
+    if os.path.exists(folder):
         raise NLRNError(
             f"{folder}: exists already; choose another version, or leave it out for the next one"
         )

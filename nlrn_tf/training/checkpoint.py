@@ -5,20 +5,30 @@ The file holds no objects of a framework, so a run may go on under another backe
 """
 
 import dataclasses
+import io
 import json
+import math
 import os
 import re
-import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import atomic_path
-from nlrn_tf.training.state import State
+from nlrn_tf.storage.archive import entry, open_archive
+from nlrn_tf.storage.reading import parsed_json, reading
+from nlrn_tf.storage.schema import MisfitError, Within, checked
+from nlrn_tf.training.curve import COLUMNS
+from nlrn_tf.training.state import PARTS, State
 
-_NAME = re.compile(r"step-(\d{8})\.npz")
+PROBLEM = "damaged checkpoint"
+REMEDY = "delete it to go on from the one before"
+
+_NAME = re.compile(r"step-(\d{8,})\.npz")
+_ADDED = {"filters", "embedding_size"}  # since the first checkpoints
+
+Count = Annotated[int, Within(0, 2**53)]
 
 
 @dataclasses.dataclass
@@ -40,17 +50,17 @@ class Checkpoint:
     """
 
     state: State
-    step: int = 0
-    examples: int = 0
-    minutes: float = 0.0
-    num_states: int = 0
-    weights_step: int = -1
-    skipped: int = 0
+    step: Count = 0
+    examples: Count = 0
+    minutes: Annotated[float, Within(0, 1e9)] = 0.0
+    num_states: Count = 0
+    weights_step: Annotated[int, Within(-1, 2**53)] = -1
+    skipped: Count = 0
     best: float | None = None
-    curve: list[dict] = dataclasses.field(default_factory=list)
-    config: dict = dataclasses.field(default_factory=dict)
-    filters: int = 128
-    embedding_size: int = 64
+    curve: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    config: dict[str, object] = dataclasses.field(default_factory=dict)
+    filters: Count = 128
+    embedding_size: Count = 64
 
 
 def save_checkpoint(folder: str | os.PathLike, checkpoint: Checkpoint, keep: int) -> Path:
@@ -60,7 +70,7 @@ def save_checkpoint(folder: str | os.PathLike, checkpoint: Checkpoint, keep: int
       NLRNError: the file cannot be written. The older checkpoints are still there.
     """
     folder = Path(folder)
-    path = folder / f"step-{checkpoint.step:08d}.npz"
+    path = checkpoint_path(folder, checkpoint.step)
     meta = {
         field.name: getattr(checkpoint, field.name)
         for field in dataclasses.fields(Checkpoint)
@@ -89,21 +99,68 @@ def latest_checkpoint(folder: str | os.PathLike) -> Checkpoint | None:
 
 
 def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
-    """Reads one checkpoint. Raises NLRNError when the file is damaged."""
-    try:
-        with np.load(path) as arrays:
-            meta = json.loads(str(arrays["meta"]))
+    """Reads one checkpoint.
+
+    Whether its arrays are those of a network is seen by `state.check_state`.
+
+    Raises:
+      NLRNError: the file is damaged, or something else.
+    """
+    path = Path(path)
+    with reading(path, PROBLEM, REMEDY):
+        with open_archive(path) as archive:
+            text = _text(entry(archive, "meta.npy"))
+            meta = checked(dict[str, object], parsed_json(text), "meta")
             state: State = {"ema": {}}
-            for key in arrays.files:
-                part, _, name = key.partition("/")
-                if name:
-                    state.setdefault(part, {})[name] = arrays[key]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise NLRNError(
-            f"{path}: damaged checkpoint ({error}); delete it to go on from the one before"
-        ) from error
-    return Checkpoint(state=state, **meta)
+            for key in archive.namelist():
+                part, _, name = key.removesuffix(".npy").partition("/")
+                if part in PARTS and name:
+                    state.setdefault(part, {})[name] = _array(entry(archive, key), key)
+        missing = {field.name for field in dataclasses.fields(Checkpoint)} - set(meta) - _ADDED
+        if missing != {"state"}:
+            raise MisfitError(f"meta has no entry '{min(missing - {'state'})}'")
+        checkpoint = checked(Checkpoint, {**meta, "state": state}, "meta")
+        if any(set(row) - set(COLUMNS) for row in checkpoint.curve):
+            raise MisfitError("the curve has unknown columns")
+        if _NAME.fullmatch(path.name) and path.name != checkpoint_path("", checkpoint.step).name:
+            raise MisfitError(f"it is of step {checkpoint.step}, not of that in its name")
+    return checkpoint
+
+
+def checkpoint_path(folder: str | os.PathLike, step: int) -> Path:
+    """The file of a step."""
+    return Path(folder) / f"step-{step:08d}.npz"
+
+
+def _array(content: bytes, name: str) -> np.ndarray:
+    """The array in a `.npy` file, which must hold what its header says.
+
+    Raises:
+      MisfitError: it is none of numbers, or of another size.
+    """
+    shape, in_columns, dtype, values = _parsed(content)
+    if dtype.kind != "f" or len(values) != dtype.itemsize * math.prod(shape):
+        raise MisfitError(f"{name} is not an array of numbers of the size that it says")
+    array = np.frombuffer(values, dtype).reshape(shape, order="F" if in_columns else "C")
+    return array.copy()  # frombuffer's cannot be written
+
+
+def _text(content: bytes) -> str:
+    shape, _, dtype, values = _parsed(content)
+    if dtype.kind != "U" or shape or len(values) != dtype.itemsize:
+        raise MisfitError("meta is not a text")
+    return str(np.frombuffer(values, dtype)[0])
+
+
+def _parsed(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype, bytes]:
+    """What the header of a `.npy` file says, and what follows it."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):
+        raise MisfitError(f"an array in version {version} of its format")
+    return *np.lib.format.read_array_header_1_0(file), file.read()
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("step-*.npz") if _NAME.fullmatch(path.name))
+    paths = [path for path in folder.glob("step-*.npz") if _NAME.fullmatch(path.name)]
+    return sorted(paths, key=lambda path: (len(path.name), path.name))

@@ -1,5 +1,6 @@
 """`history.json` in a work folder: each start of the run, so that the weights can be traced."""
 
+import dataclasses
 import datetime
 import importlib.metadata
 import json
@@ -7,17 +8,40 @@ import os
 import platform
 import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from nlrn_tf import backend, machine
-from nlrn_tf.files import write_text
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.files import write_text, writing
+from nlrn_tf.storage.reading import read_json
+from nlrn_tf.storage.schema import Matching
 
 NAME = "history.json"
+DAMAGED_NAME = "history.damaged.json"
+
+
+@dataclasses.dataclass
+class Start:
+    """One start of a run."""
+
+    date: Annotated[str, Matching(r"\d{4}-\d\d-\d\d")]
+    command: str
+    commit: str | None
+    machine: str
+    versions: dict[str, str]
 
 
 def record_start(workdir: str | os.PathLike, arguments: Sequence[str]) -> None:
-    """Appends this start to the history of the run: command, commit, machine, versions."""
+    """Appends this start to the history of the run: command, commit, machine, versions.
+
+    A damaged history is put aside, with a warning on standard error.
+
+    Raises:
+      NLRNError: the file cannot be written.
+    """
     start = {
         "date": datetime.date.today().isoformat(),
         "command": shlex.join(["python", *arguments]),
@@ -28,14 +52,30 @@ def record_start(workdir: str | os.PathLike, arguments: Sequence[str]) -> None:
             **{name: importlib.metadata.version(name) for name in ("keras", backend.name())},
         },
     }
-    history = [*read_history(workdir), start]
-    write_text(Path(workdir) / NAME, json.dumps(history, indent=1) + "\n")
+    path = Path(workdir) / NAME
+    try:
+        history = read_history(workdir)
+    except NLRNError as error:
+        # The run does not depend on it.
+        kept = path.with_name(DAMAGED_NAME)
+        with writing(kept):
+            path.replace(kept)
+        print(f"warning: {error}; it is kept as {kept.name}, and a new one begun", file=sys.stderr)
+        history = []
+    write_text(path, json.dumps([*history, start], indent=1) + "\n")
 
 
 def read_history(workdir: str | os.PathLike) -> list[dict]:
-    """The starts of a run in order; empty when there are none."""
+    """The starts of a run in order; empty when there are none.
+
+    Raises:
+      NLRNError: the file is damaged.
+    """
     path = Path(workdir) / NAME
-    return json.loads(path.read_text()) if path.exists() else []
+    if not path.exists():
+        return []
+    starts = read_json(path, list[Start], "damaged history of the run")
+    return [dataclasses.asdict(start) for start in starts]
 
 
 def _commit() -> str | None:

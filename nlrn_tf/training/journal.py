@@ -1,10 +1,11 @@
 """What a run reports: a live progress line, `curve.csv` and TensorBoard."""
 
+import contextlib
 import csv
 import io
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from nlrn_tf.files import write_text
+from nlrn_tf.files import write_text, writing_by_tensorflow
 from nlrn_tf.progress import TimeLeft, shown
 from nlrn_tf.training.curve import COLUMNS
 from nlrn_tf.training.schedule import Clock
@@ -36,7 +37,9 @@ class Journal:
         self._path = workdir / "curve.csv"
         self._config = config
         self._clock = clock
-        self._writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
+        self._tensorboard = workdir / "tensorboard"
+        with writing_by_tensorflow(self._tensorboard):
+            self._writer = tf.summary.create_file_writer(str(self._tensorboard))
         self._pending: list[dict] = []
         self._since = (time.monotonic(), clock.step)
         self._console = Console(stderr=True)
@@ -53,7 +56,8 @@ class Journal:
     def __exit__(self, *_):
         if self._console.is_terminal:
             self._bar.stop()
-        self._writer.close()
+        with writing_by_tensorflow(self._tensorboard):
+            self._writer.close()
 
     def step(self, metrics: dict, learning_rate: float, skipped: int) -> None:
         """Takes the metrics of one step, floats; shows the means when they are due."""
@@ -123,7 +127,10 @@ class Journal:
 
     def images(self, samples: list[Sample], restored: list[np.ndarray]) -> None:
         """Shows degraded, restored and clean of the first samples in TensorBoard."""
-        with self._writer.as_default(step=self._clock.step):
+        with (
+            writing_by_tensorflow(self._tensorboard),
+            self._writer.as_default(step=self._clock.step),
+        ):
             for sample, image in list(zip(samples, restored, strict=True))[:4]:
                 row = [np.clip(sample.degraded, 0, 1), image / 255, sample.clean / 255]
                 strip = np.concatenate(row, axis=1)[None, ..., None]
@@ -154,7 +161,14 @@ class Journal:
         return f"{minutes // 60}:{minutes % 60:02d} h"
 
     def _write_scalars(self, scalars: dict[str, float]) -> None:
-        with self._writer.as_default(step=self._clock.step):
+        with self._summaries():
             for name, value in scalars.items():
                 tf.summary.scalar(name, value)
-        self._writer.flush()
+            self._writer.flush()
+
+    @contextlib.contextmanager
+    def _summaries(self) -> Iterator[None]:
+        """The writer of TensorBoard for the present step."""
+        step = self._clock.step
+        with writing_by_tensorflow(self._tensorboard), self._writer.as_default(step=step):
+            yield

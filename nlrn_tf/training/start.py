@@ -8,7 +8,14 @@ import keras
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
-from nlrn_tf.training.checkpoint import Checkpoint, latest_checkpoint
+from nlrn_tf.storage.reading import reading
+from nlrn_tf.training.checkpoint import (
+    PROBLEM,
+    REMEDY,
+    Checkpoint,
+    checkpoint_path,
+    latest_checkpoint,
+)
 from nlrn_tf.training.settings import (
     GROWING,
     WIDER,
@@ -17,7 +24,7 @@ from nlrn_tf.training.settings import (
     changeable,
     may_widen,
 )
-from nlrn_tf.training.state import FIRST_LOSS_SCALE, first_state, is_numbered, named
+from nlrn_tf.training.state import FIRST_LOSS_SCALE, check_state, first_state, is_numbered, named
 from nlrn_tf.weights.loading import load_model
 
 # Fields of the network that the shapes and the meaning of the weights depend on.
@@ -47,9 +54,14 @@ def resumed_run(config: TrainingConfig, workdir: Path) -> Checkpoint | None:
     if run is None:
         return None
     _require_same_run(run, config, workdir)
+    with reading(checkpoint_path(workdir / "checkpoints", run.step), PROBLEM, REMEDY):
+        check_state(run.state, network_config(config, run), config.ema_decay > 0)
+    for phase in config.phases():
+        if phase.filters > run.filters:
+            _require_width(run, phase, workdir)
     if is_numbered(run.state):
         run.state = named(run.state, NLRN(network_config(config, run)))
-    if config.precision == "float16" and run.config["precision"] != "float16":
+    if config.precision == "float16" and run.config.get("precision") != "float16":
         run.state["counters"]["loss_scale"] = FIRST_LOSS_SCALE
     return run
 
@@ -101,6 +113,3 @@ def _require_same_run(run: Checkpoint, config: TrainingConfig, workdir: Path) ->
                 f"{workdir}: holds a run with {name}={then}, not {now}; give another workdir or "
                 "the same settings"
             )
-    for phase in config.phases():
-        if phase.filters > run.filters:
-            _require_width(run, phase, workdir)

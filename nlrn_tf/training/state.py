@@ -11,13 +11,20 @@ A state is a dictionary of dictionaries of arrays or tensors:
                    scale changed; float32
 """
 
+import collections
+
 import numpy as np
 from keras import ops
 
+from nlrn_tf.config import NLRNConfig
 from nlrn_tf.model import NLRN
+from nlrn_tf.storage.schema import MisfitError
 from nlrn_tf.training.settings import TrainingConfig
+from nlrn_tf.weights.shapes import Shapes, is_trainable, weight_shapes
 
 State = dict[str, dict]
+
+PARTS = ("trainable", "non_trainable", "momentum", "velocity", "ema", "counters")
 
 FIRST_LOSS_SCALE = np.float32(2**12)
 
@@ -78,9 +85,35 @@ def to_numpy(state: State) -> State:
     }
 
 
+def check_state(state: State, network: NLRNConfig, has_averages: bool) -> None:
+    """Compares a state with the network that it is for, before that is built.
+
+    Args:
+      state: NumPy arrays; with names, or with numbers as in checkpoints of version 0.1.
+      network: of the run as it is now.
+      has_averages: whether the run keeps averages of the weights.
+
+    Raises:
+      MisfitError: an array is missing, unknown, or of another shape or dtype.
+    """
+    for part, expected in _shapes_of_state(network, has_averages).items():
+        found = {name: array.shape for name, array in state.get(part, {}).items()}
+        if is_numbered(state):
+            numbers = [f"{number:03d}" for number in range(len(expected))]
+            same = sorted(found) == numbers
+            same = same and _counted(found) == _counted(expected)
+        else:
+            same = found == expected
+        if not same:
+            raise MisfitError(_difference(part, found, expected))
+        for name, array in state.get(part, {}).items():
+            if array.dtype != np.float32:
+                raise MisfitError(f"{part}/{name} is of {array.dtype}, not float32")
+
+
 def is_numbered(state: State) -> bool:
     """Whether the arrays have numbers for names, as in checkpoints of version 0.1."""
-    return "000" in state["trainable"]
+    return "000" in state.get("trainable", {})
 
 
 def named(state: State, model: NLRN) -> State:
@@ -91,6 +124,33 @@ def named(state: State, model: NLRN) -> State:
         part: {order[part][int(number)]: value for number, value in values.items()}
         for part, values in state.items()
     }
+
+
+def _shapes_of_state(network: NLRNConfig, has_averages: bool) -> dict[str, Shapes]:
+    shapes = weight_shapes(network)
+    trainable = {name: shape for name, shape in shapes.items() if is_trainable(name)}
+    counters: Shapes = dict.fromkeys(first_counters(np.float32(1)), ())
+    return {
+        "trainable": trainable,
+        "non_trainable": {name: shapes[name] for name in shapes if name not in trainable},
+        "momentum": trainable,
+        "velocity": trainable,
+        "ema": shapes if has_averages else {},
+        "counters": counters,
+    }
+
+
+def _counted(shapes: Shapes) -> collections.Counter:
+    return collections.Counter(shapes.values())
+
+
+def _difference(part: str, found: Shapes, expected: Shapes) -> str:
+    if not found or not expected:
+        return f"it has {len(found)} arrays of {part}, but {len(expected)} are needed"
+    names = [n for n in {**expected, **found} if found.get(n) != expected.get(n)]
+    name = ascii(names[0])[1:-1][:80]
+    shapes = [shapes.get(names[0], "none") for shapes in (found, expected)]
+    return f"{part}/{name} has shape {shapes[0]}, but {shapes[1]} is needed"
 
 
 def _arrays(variables) -> dict[str, np.ndarray]:

@@ -26,10 +26,14 @@ import keras
 
 from nlrn_tf import backend
 from nlrn_tf.data.pipeline import PipelineConfig, make_dataset
-from nlrn_tf.data.records import ensure_records, reading
+from nlrn_tf.data.record_reading import reading
+from nlrn_tf.data.records import ensure_records
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.files import require_text
 from nlrn_tf.model import NLRN
 from nlrn_tf.precision import POLICIES, resolved
+from nlrn_tf.storage.locks import lock_folder
+from nlrn_tf.storage.temporary import remove_abandoned
 from nlrn_tf.tasks.registry import task_named
 from nlrn_tf.training.checkpoint import save_checkpoint
 from nlrn_tf.training.growth import grow_state
@@ -54,7 +58,8 @@ def train(
 ) -> Path:
     """Trains a network, or goes on with the run in `workdir`.
 
-    Resumed training equals uninterrupted training. Ctrl-C and SIGTERM save a checkpoint first.
+    Resumed training equals uninterrupted training. Ctrl-C and SIGTERM save a checkpoint first. The
+    work folder is locked meanwhile.
 
     Args:
       config: the settings.
@@ -69,22 +74,26 @@ def train(
       The path of `weights.keras`.
 
     Raises:
-      NLRNError: a setting is wrong, data is missing or damaged, the disk is full, or
+      NLRNError: a setting is wrong, data is missing or damaged, the disk is full, another process
+        trains in `workdir` or makes records in `records_dir`, or
         `max_skipped` steps in a row had a gradient that was not finite.
       KeyboardInterrupt: after Ctrl-C or SIGTERM, with a checkpoint written.
     """
     config = dataclasses.replace(config, precision=resolved(config.precision))
-    workdir = Path(workdir)
-    records_dir = Path(records_dir or workdir / "records")
-    records = ensure_records(
-        records_dir, data_dir, sources=config.sources, channel=task_named(config.task).channel
-    )
-    samples = validation_samples(config, data_dir)
-    with _catch_signals() as signals:
-        trainer = _Trainer(config, workdir, records, samples, signals, init_weights)
-        on_start()
-        with trainer.journal:
-            trainer.run()
+    workdir = require_text(workdir)
+    records_dir = require_text(records_dir or workdir / "records")
+    with lock_folder(workdir):
+        for folder in (workdir, workdir / "checkpoints"):
+            remove_abandoned(folder)
+        records = ensure_records(
+            records_dir, data_dir, sources=config.sources, channel=task_named(config.task).channel
+        )
+        samples = validation_samples(config, data_dir)
+        with _catch_signals() as signals:
+            trainer = _Trainer(config, workdir, records, samples, signals, init_weights)
+            on_start()
+            with trainer.journal:
+                trainer.run()
     return workdir / "weights.keras"
 
 

@@ -2,16 +2,14 @@
 
 import dataclasses
 import os
-import zipfile
 from pathlib import Path
-
-import keras
 
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import atomic_path
 from nlrn_tf.model import NLRN
 from nlrn_tf.precision import propagates_exactly, resolved
+from nlrn_tf.weights.keras_file import read_network
 from nlrn_tf.weights.level_choice import of_family
 from nlrn_tf.weights.levels import at_level
 from nlrn_tf.weights.manifest import find_weights, manifest
@@ -47,7 +45,7 @@ def load_model(
         raise NLRNError(f"{', '.join(sorted(unknown))}: no such option of NLRNConfig")
     noise_sigma = config_overrides.get("noise_sigma")
     name = of_family(name_or_path, noise_sigma)
-    model = _read(find_weights(name))
+    model = read_network(find_weights(name))
     model.packaged_name = name if name in manifest() else None
     if noise_sigma is not None and model.config.noise_sigma is not None:
         model = at_level(model, noise_sigma)
@@ -73,15 +71,3 @@ def save_model(model: NLRN, path: str | os.PathLike) -> None:
     of_weights = dataclasses.replace(model.config, attention=None, exact_propagation=None)
     with atomic_path(path) as temporary:
         rebuild(model, of_weights).save(temporary)
-
-
-def _read(path: Path) -> NLRN:
-    if not zipfile.is_zipfile(path):
-        raise NLRNError(f"{path}: not a .keras file, or a damaged one")
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise NLRNError(f"{path}: cannot be loaded ({error})") from error
-    if not isinstance(model, NLRN):
-        raise NLRNError(f"{path}: holds a {type(model).__name__}, not an NLRN")
-    return model

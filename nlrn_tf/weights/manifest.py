@@ -37,7 +37,7 @@ def find_weights(name_or_path: str | os.PathLike) -> Path:
             raise NLRNError(f"{path}: the packaged file is damaged; install the package again")
         return path
     path = Path(name_or_path)
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     names = ", ".join(packaged_names()) or "none"
     raise NLRNError(f"{name}: no such weights file, and no packaged network (there are: {names})")

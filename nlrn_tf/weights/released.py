@@ -6,7 +6,10 @@ second convolution. The released graphs work on grey levels 0..255, as our netwo
 that the weights carry over as they are.
 """
 
+import glob
+import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,9 @@ import tensorflow as tf
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
+from nlrn_tf.storage.reading import reading
+from nlrn_tf.storage.schema import MisfitError
+from nlrn_tf.weights.shapes import weight_shapes
 
 NORMS = ("norm_non_local", "norm_a", "norm_b")
 
@@ -22,7 +28,7 @@ NORMS = ("norm_non_local", "norm_a", "norm_b")
 def import_saved_model(folder: str | os.PathLike, **config) -> NLRN:
     """The network of a released SavedModel folder; `config` as for `import_checkpoint`."""
     prefix = Path(folder) / "variables" / "variables"
-    if not prefix.with_suffix(".index").is_file():
+    if not os.path.isfile(prefix.with_suffix(".index")):
         raise NLRNError(f"{folder}: not a SavedModel, there is no variables/variables.index in it")
     return import_checkpoint(prefix, **config)
 
@@ -38,32 +44,45 @@ def import_checkpoint(prefix: str | os.PathLike, **config) -> NLRN:
     Raises:
       NLRNError: the files cannot be read, or hold another network.
     """
-    try:
-        reader = tf.train.load_checkpoint(os.fspath(prefix))
-        variables = {
-            name: reader.get_tensor(name)
-            for name in reader.get_variable_to_shape_map()
-            if name.startswith("model/") and "Adam" not in name
-        }
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        raise NLRNError(f"{prefix}: not a readable TensorFlow checkpoint ({error})") from error
-    try:
+    with reading(prefix, "not a readable TensorFlow checkpoint", "get the files again"):
+        variables = _variables(Path(prefix))
+    with reading(prefix, "not the variables of an NLRN", "give another checkpoint"):
         return _network(variables, config)
-    except (KeyError, ValueError) as error:
-        raise NLRNError(f"{prefix}: not the variables of an NLRN ({error})") from error
+
+
+def _variables(prefix: Path) -> dict[str, np.ndarray]:
+    """The variables of a network by name, without those of its optimiser."""
+    reader = tf.train.load_checkpoint(os.fspath(prefix))
+    types = reader.get_variable_to_dtype_map()
+    shapes = {
+        name: shape
+        for name, shape in reader.get_variable_to_shape_map().items()
+        if name.startswith("model/") and "Adam" not in name
+    }
+    files = prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*")
+    there = sum(path.stat().st_size for path in files)
+    needed = 4 * _count(shapes.values())
+    if any(types[name] != tf.float32 for name in shapes):
+        raise MisfitError("a variable is not float32")
+    if needed > there:
+        raise MisfitError(f"its variables take {needed} bytes, but there are {there}")
+    return {name: reader.get_tensor(name) for name in shapes}
 
 
 def _network(variables: dict[str, np.ndarray], config: dict) -> NLRN:
     norms = sum(name.startswith("model/rnn/batch_norm") for name in variables) // 4
     filters = variables["model/conv1/bias"].shape[0]
-    model = NLRN(
-        NLRNConfig(
-            filters=filters,
-            embedding_size=variables["model/rnn/non_local_theta/bias"].shape[0],
-            num_states=norms // len(NORMS),
-            **config,
-        )
+    network = NLRNConfig(
+        filters=filters,
+        embedding_size=variables["model/rnn/non_local_theta/bias"].shape[0],
+        num_states=norms // len(NORMS),
+        **config,
     )
+    needed = _count(weight_shapes(network).values())
+    there = _count(map(np.shape, variables.values()))
+    if needed != there:
+        raise MisfitError(f"a network of these sizes has {needed} weights, but there are {there}")
+    model = NLRN(network)
     unread = dict(variables)
     for layer, name in _layers(model):
         _assign(layer, [name], unread)
@@ -76,6 +95,10 @@ def _network(variables: dict[str, np.ndarray], config: dict) -> NLRN:
     if unread:
         raise ValueError(f"unexpected variable {min(unread)}")
     return model
+
+
+def _count(shapes: Iterable[tuple[int, ...]]) -> int:
+    return sum(map(math.prod, shapes))
 
 
 def _layers(model: NLRN) -> list[tuple]:

@@ -70,7 +70,7 @@ def test_a_manifest_that_does_not_fit_is_found(data, tmp_path):
     for old, new, message in [
         ('"height": 60', '"height": 61', "image set/one is not as"),
         ('"name": "set/three"', '"name": "set/other"', "image set/other is not as"),
-        ('"name": "set/three"', '"name": "set/two"', "contradicts itself"),
+        ('"name": "set/three"', '"name": "set/two"', "not those of the sources"),
         ('"channel": "grey"', '"channel": "y"', "is not as"),
     ]:
         assert old in text

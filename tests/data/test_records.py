@@ -1,5 +1,4 @@
 import hashlib
-import json
 
 import numpy as np
 import pytest
@@ -7,37 +6,18 @@ import tensorflow as tf
 
 from nlrn_tf.data import records as records_module
 from nlrn_tf.data.record_manifest import load_records
-from nlrn_tf.data.records import ensure_records, example_reader, read_examples, reading
+from nlrn_tf.data.record_reading import example_reader, read_examples, reading
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.colour import rgb_to_grey, rgb_to_y
 from nlrn_tf.imaging.files import read_image, write_image
-
-SOURCES = ["colour", "grey/part"]
+from tests.support.records import build, write_images
 
 
 @pytest.fixture
 def data(tmp_path):
     """Five colour and two grey images of different sizes."""
-    random = np.random.default_rng(0)
-    folder = tmp_path / "data"
-    for i in range(5):
-        image = random.integers(0, 256, (10 + i, 20 - i, 3), np.uint8)
-        write_image(folder / "colour" / f"c{i}.png", image)
-    for i in range(2):
-        image = random.integers(0, 256, (7, 9 + i), np.uint8)
-        write_image(folder / "grey" / "part" / f"g{i}.bmp", image)
-    return folder
-
-
-def build(data, name="records", channel="grey", sources=SOURCES, num_shards=3):
-    return ensure_records(
-        data.parent / name,
-        data,
-        sources=sources,
-        channel=channel,
-        num_shards=num_shards,
-        progress=False,
-    )
+    write_images(tmp_path / "data")
+    return tmp_path / "data"
 
 
 @pytest.mark.parametrize(("channel", "convert"), [("grey", rgb_to_grey), ("y", rgb_to_y)])
@@ -151,24 +131,6 @@ def test_records_of_something_else_are_refused(data):
     write_image(data / "colour" / "new.png", np.zeros((5, 5), np.uint8))
     with pytest.raises(NLRNError, match=r"made from 5 images of colour, but .* now holds 6"):
         build(data)
-
-
-def test_wrong_manifests_are_refused(data):
-    records = build(data)
-    path = records.directory / "manifest.json"
-    manifest = json.loads(path.read_text())
-    wrong = {
-        "schema version 2": json.dumps({**manifest, "schema_version": 2}),
-        "schema version None": "[]",
-        "is not JSON": "{",
-        "'shards'": json.dumps({k: v for k, v in manifest.items() if k != "shards"}),
-    }
-    for message, text in wrong.items():
-        path.write_text(text)
-        with pytest.raises(NLRNError, match=rf"manifest\.json: .*{message}"):
-            load_records(records.directory)
-        with pytest.raises(NLRNError, match=rf"manifest\.json: .*{message}"):
-            build(data)
 
 
 def test_damaged_files_are_named_by_verify_and_while_reading(data):

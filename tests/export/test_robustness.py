@@ -1,6 +1,7 @@
 """What a server meets: malformed requests, a slow first request, versions that appear meanwhile."""
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -139,6 +140,34 @@ def test_a_failed_export_leaves_nothing(denoiser, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="no"):
         saved_model.export_saved_model(weights, tmp_path / "exported")
     assert not list((tmp_path / "exported").iterdir())
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_nothing_and_is_one_line(denoiser, tmp_path):
+    """The system tells of a limit of the size of files as it tells of a full disk."""
+    weights = denoiser.folder.parents[1] / "small.keras"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+    try:
+        with pytest.raises(NLRNError, match=r"exported/1: cannot be written \(.*File too large\);"):
+            saved_model.export_saved_model(weights, tmp_path / "exported")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((tmp_path / "exported").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("n" * 256, r"cannot be written \(File name too long\)"),
+        ("/dev/null/x", r"^/dev/null/x/1: cannot be written \(Not a directory\)"),
+        ("x\udcff", "the name is not UTF-8"),
+    ],
+)
+def test_places_that_cannot_be(denoiser, tmp_path, place, message):
+    weights = denoiser.folder.parents[1] / "small.keras"
+    with pytest.raises(NLRNError, match=message):
+        saved_model.export_saved_model(weights, tmp_path / place)
 
 
 def test_weights_that_are_not_finite_are_refused(denoiser, tmp_path):

@@ -223,7 +223,9 @@ def _ordered(model):
 class TestCheckpoint:
     def test_round_trip(self, tmp_path, rng):
         state = first_state(new_model(SMALL), SMALL)
-        written = Checkpoint(state, 7, 28, 1.5, 2, 1, 20.5, [{"step": 7}], {"seed": 3})
+        written = Checkpoint(
+            state, 7, 28, 1.5, 2, 1, best=20.5, curve=[{"step": 7}], config={"seed": 3}
+        )
         save_checkpoint(tmp_path, written, keep=2)
         read = latest_checkpoint(tmp_path)
         for x, y in zip(arrays(read.state), arrays(state), strict=True):

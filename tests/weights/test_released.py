@@ -26,8 +26,8 @@ def test_the_script_writes_a_loadable_file(reference_dir, tmp_path):
     np.testing.assert_allclose(output, io["patches_out"], atol=1e-5)
 
 
-def test_a_nlrn_v0_checkpoint_with_its_optimizer_variables(tmp_path):
-    """NLRN_v0 saves every variable; those of Adam are left out."""
+def save_v0(folder):
+    """A checkpoint as NLRN_v0 saves it, with every variable; its prefix, and the values."""
     shapes = {"conv1/kernel": (3, 3, 1, 4), "conv_end/kernel": (3, 3, 4, 1)}
     shapes |= {f"rnn/non_local_{name}/kernel": (1, 1, 4, 2) for name in ("theta", "phi")}
     shapes |= {"rnn/non_local_g/kernel": (1, 1, 4, 4)}
@@ -45,12 +45,36 @@ def test_a_nlrn_v0_checkpoint_with_its_optimizer_variables(tmp_path):
         for name, value in values.items():
             tf.compat.v1.get_variable(name, initializer=value)
         session.run(tf.compat.v1.global_variables_initializer())
-        prefix = tf.compat.v1.train.Saver().save(session, str(tmp_path / "model"))
+        return tf.compat.v1.train.Saver().save(session, str(folder / "model")), values
+
+
+def test_a_nlrn_v0_checkpoint_with_its_optimizer_variables(tmp_path):
+    """Those of Adam are left out."""
+    prefix, values = save_v0(tmp_path)
     model = import_checkpoint(prefix, task="denoise")
     assert model.config.num_states == 2
     for state, norm, number in [(0, "norm_a", 1), (1, "norm_non_local", 3), (1, "norm_b", 5)]:
         beta = getattr(model.recurrent, norm).beta[state]
         np.testing.assert_array_equal(beta, values[f"model/rnn/batch_normalization_{number}/beta"])
+
+
+@pytest.mark.parametrize("suffix", ["data-00000-of-00001", "index"])
+def test_damaged_files_are_refused(tmp_path, suffix):
+    prefix, _ = save_v0(tmp_path)
+    path = Path(f"{prefix}.{suffix}")
+    sound = path.read_bytes()
+    flipped = bytearray(sound)
+    flipped[len(sound) // 2] ^= 1
+    lengths = (0, 1, 100, len(sound) // 2, len(sound) - 1)
+    for content in (*(sound[:length] for length in lengths), bytes(flipped), bytes(len(sound))):
+        path.write_bytes(content)
+        with pytest.raises(NLRNError) as caught:
+            import_checkpoint(prefix)
+        assert str(caught.value).startswith(f"{prefix}: not a readable TensorFlow checkpoint (")
+        assert str(caught.value).isprintable()
+    path.unlink()
+    with pytest.raises(NLRNError, match="not a readable TensorFlow checkpoint"):
+        import_checkpoint(prefix)
 
 
 def test_other_folders_and_checkpoints_are_refused(tmp_path):
