@@ -143,17 +143,13 @@ def _by_others(content):
     try:
         image = PIL.Image.open(io.BytesIO(content))
     except PIL.UnidentifiedImageError:
-        return tifffile.imread(io.BytesIO(content))
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            page = file.pages.first
+            return np.rot90(page.asarray(), -1 if page.tags.valueof(0x112) == 6 else 0)
     image.load()
     turn = None
     with contextlib.suppress(Exception):  # a damaged EXIF block turns nothing
         turn = TURNS.get(image.getexif().get(0x112))
-    if image.format == "TIFF":  # Pillow has turned it, but not where other tags are damaged
-        with tifffile.TiffFile(io.BytesIO(content)) as file:
-            page = file.pages.first
-            orientation = page.tags.valueof(0x112)
-        is_as_stored = image.size == (page.imagewidth, page.imagelength)
-        turn = TURNS[6] if orientation == 6 and is_as_stored else None
     image = image if turn is None else image.transpose(turn)
     if image.mode == "P":
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
