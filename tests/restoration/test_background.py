@@ -16,7 +16,7 @@ from nlrn_tf import cli
 from nlrn_tf.restoration import files
 
 def read(*_):
-    sys.stdout.write("reads\n")  # at once: two threads do
+    sys.stdout.write("reads\\n")  # at once: two threads do
     sys.stdout.flush()
     time.sleep(3600)
 
