@@ -25,7 +25,14 @@ import PIL.WebPImagePlugin
 from nlrn_tf.errors import reason_of
 from nlrn_tf.imaging import apart
 from nlrn_tf.imaging.jpeg import damage_of_jpeg, size_of_jpeg
-from nlrn_tf.imaging.png import SIGNATURE, damage_of_png, mended_png, needed_of_png, told_by_png
+from nlrn_tf.imaging.png import (
+    SIGNATURE,
+    colours_of_png,
+    damage_of_png,
+    mended_png,
+    needed_of_png,
+    told_by_png,
+)
 from nlrn_tf.imaging.tiff import damage_of_tiff, first_page, is_packed, is_tiff, unpacks_by_libtiff
 
 # Their warnings would add lines to our one-line errors.
@@ -33,6 +40,12 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 # Of tags alone; what is wrong with pixels raises.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+_CORE = b"\x0c\0\0\0"  # size of the oldest header of BMP
+
+
+Reader = Callable[[io.BytesIO], PIL.Image.Image]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +127,7 @@ def _size_of_tiff(content: bytes) -> tuple[int, int]:
 
 
 def _size_of_bmp(content: bytes) -> tuple[int, int]:
-    is_core = content[14:18] == b"\x0c\0\0\0"
+    is_core = content[14:18] == _CORE
     width, height = _two_numbers("<HH" if is_core else "<ii", content, 18)
     return abs(width), abs(height)
 
@@ -139,7 +152,7 @@ def _two_numbers(layout: str, content: bytes, start: int) -> tuple[int, int]:
     return width, height
 
 
-def _damage_by(reader: Callable[[io.BytesIO], PIL.Image.Image]) -> Callable[[bytes], str | None]:
+def _damage_by(reader: Reader) -> Callable[[bytes], str | None]:
     """Judges by a reader of Pillow, which stops at damage that others pass over."""
 
     def damage(content: bytes) -> str | None:
@@ -155,6 +168,35 @@ def _damage_by(reader: Callable[[io.BytesIO], PIL.Image.Image]) -> Callable[[byt
     return damage
 
 
+def _damage_of_png(content: bytes) -> str | None:
+    problem = damage_of_png(content)
+    if problem or not (num_colours := colours_of_png(content)):
+        return problem
+    return _lacking_colours(PIL.PngImagePlugin.PngImageFile, needed_of_png(content), num_colours)
+
+
+def _damage_of_bmp(content: bytes) -> str | None:
+    problem = _damage_by(PIL.BmpImagePlugin.BmpImageFile)(content)
+    if problem or content[14:18] == _CORE:
+        return problem
+    pixels, header = struct.unpack_from("<II", content, 10)
+    num_colours = 0
+    if content[28] <= 8:  # bits
+        num_colours = int.from_bytes(content[46:50], "little") or 1 << content[28]
+    if pixels < 14 + header + 4 * num_colours:
+        return "its pixels begin within its header"
+    if not num_colours:
+        return None
+    return _lacking_colours(PIL.BmpImagePlugin.BmpImageFile, content, num_colours)
+
+
+def _lacking_colours(reader: Reader, content: bytes, num_colours: int) -> str | None:
+    """Whether pixels have colours that the palette lacks: decoders make up others."""
+    with reader(io.BytesIO(content)) as image:
+        highest = int(np.asarray(image).max()) if image.mode in ("1", "L", "P") else 0
+    return "colours are missing in its palette" if highest >= num_colours else None
+
+
 def _damage_of_tiff(content: bytes) -> str | None:
     problem = damage_of_tiff(content)
     if problem is None and unpacks_by_libtiff(content):
@@ -162,7 +204,7 @@ def _damage_of_tiff(content: bytes) -> str | None:
     return problem
 
 
-def _told_by(reader: Callable[[io.BytesIO], PIL.Image.Image]) -> Callable[[bytes], Mapping]:
+def _told_by(reader: Reader) -> Callable[[bytes], Mapping]:
     def told(content: bytes) -> Mapping:
         try:
             with reader(io.BytesIO(content)) as image:
@@ -178,12 +220,12 @@ def _told_by(reader: Callable[[io.BytesIO], PIL.Image.Image]) -> Callable[[bytes
 _FORMATS = {
     "png": Format(
         _size_of_png,
-        damage_of_png,
+        _damage_of_png,
         lambda content: _told_by(PIL.PngImagePlugin.PngImageFile)(told_by_png(content)),
     ),
     "jpeg": Format(size_of_jpeg, damage_of_jpeg, _told_by(PIL.JpegImagePlugin.JpegImageFile)),
     "tiff": Format(_size_of_tiff, _damage_of_tiff, lambda content: {}),
-    "bmp": Format(_size_of_bmp, _damage_by(PIL.BmpImagePlugin.BmpImageFile), lambda content: {}),
+    "bmp": Format(_size_of_bmp, _damage_of_bmp, lambda content: {}),
     "webp": Format(
         _size_of_webp,
         _damage_by(PIL.WebPImagePlugin.WebPImageFile),

@@ -97,8 +97,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
       uint8, `[H, W]` for a grey file, `[H, W, 3]` in RGB order for a colour file.
 
     Raises:
-      NLRNError: the file is missing, not an image, damaged, or of a kind that is not
-        supported (more than 8 bits, an alpha channel).
+      NLRNError: the file is missing, not an image, damaged, of a kind that is not supported (more
+        than 8 bits, an alpha channel), or claims more than `MAX_PIXELS`.
     """
     with blaming(path, _UNDECODABLE):
         content = _read(path, MAX_PIXELS)

@@ -52,6 +52,13 @@ def damage_of_png(content: bytes) -> str | None:
         return f"its pixels cannot be unpacked: {error}"
 
 
+def colours_of_png(content: bytes) -> int:
+    """The number of colours in the palette of a sound file; 0 where pixels are no places in it."""
+    if content[25] != PALETTE:
+        return 0
+    return next(len(data) // 3 for kind, data, _ in _chunks(content) if kind == b"PLTE")
+
+
 def needed_of_png(content: bytes) -> bytes:
     """The file with the chunks that its pixels need alone, of which libpng has nothing to say."""
     colour = content[25] if len(content) > 25 else 0

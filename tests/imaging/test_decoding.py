@@ -170,6 +170,19 @@ def test_pixels_missing_behind_right_checksums_of_png(refused, accepted, interla
     np.testing.assert_array_equal(upper, pixels[: HEIGHT // 4])
 
 
+def test_pixels_of_colours_that_the_palette_lacks(refused):
+    """Decoders make them black, without a word."""
+    png = by_pillow("PNG", "P")
+    start = png.index(b"PLTE") - 4
+    end = start + 12 + int.from_bytes(png[start : start + 4], "big")
+    few = (30).to_bytes(4, "big") + png[start + 4 : start + 38]
+    checksum = zlib.crc32(few[4:]).to_bytes(4, "big")
+    assert "colours are missing" in refused(png[:start] + few + checksum + png[end:])
+    bmp = bytearray(by_opencv(".bmp", 1))
+    bmp[46:50] = (10).to_bytes(4, "little")
+    assert "colours are missing" in refused(bytes(bmp), ".bmp")
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".webp"])
 def test_cut_files_are_refused(refused, suffix):
     for content in files_of(suffix):

@@ -16,7 +16,8 @@ from nlrn_tf import cli
 from nlrn_tf.restoration import files
 
 def read(*_):
-    print("reads", flush=True)
+    sys.stdout.write("reads\n")  # at once: two threads do
+    sys.stdout.flush()
     time.sleep(3600)
 
 class Model:

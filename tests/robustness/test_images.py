@@ -143,7 +143,9 @@ def _by_others(content):
     try:
         image = PIL.Image.open(io.BytesIO(content))
     except PIL.UnidentifiedImageError:
-        return tifffile.imread(io.BytesIO(content))
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            page = file.pages.first
+            return np.rot90(page.asarray(), -1 if page.tags.valueof(0x112) == 6 else 0)
     image.load()
     turn = None
     with contextlib.suppress(Exception):  # a damaged EXIF block turns nothing
