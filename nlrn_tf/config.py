@@ -79,6 +79,9 @@ class NLRNConfig:
         None, "Noise level of the training, where the weights were scaled to another."
     )
     scales: tuple[int, ...] = setting((), "Factors that a super-resolution network enlarges by.")
+    trained_on: tuple[str, ...] = setting(
+        (), "Image folders that the weights have seen in training, such as BSDS500/train."
+    )
     attention: str | None = setting(
         None,
         "Backend of the windowed attention in inference; None takes the fastest compatible one of "
@@ -97,6 +100,7 @@ class NLRNConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "scales", tuple(self.scales))
+        object.__setattr__(self, "trained_on", tuple(self.trained_on))
         for name in ("filters", "embedding_size", "num_states", "window_size"):
             require(self, name, is_count(getattr(self, name)), "a whole number of at least 1")
         require(
@@ -117,4 +121,5 @@ class NLRNConfig:
 
     def to_dict(self) -> dict:
         """The configuration as JSON types; `NLRNConfig(**config.to_dict())` gives it back."""
-        return {**dataclasses.asdict(self), "scales": list(self.scales)}
+        lists = {name: list(getattr(self, name)) for name in ("scales", "trained_on")}
+        return {**dataclasses.asdict(self), **lists}

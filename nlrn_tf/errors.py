@@ -9,3 +9,7 @@ class NLRNError(Exception):
     """
 
     _keras_call_info_injected = True  # or Keras would rewrite one raised inside a layer
+
+
+class NotFiniteError(NLRNError):
+    """A network has returned values that are not finite."""

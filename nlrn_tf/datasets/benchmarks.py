@@ -21,6 +21,8 @@ class Benchmark:
       task: what it is mostly used for in the paper.
       colour: whether it is scored on RGB.
       names: of its images without suffix, where the folder holds others too; else empty.
+      part_of: another folder that holds the same photographs; a network trained on it knows them.
+      recipe: below `flags/`, one that does not train on its images.
     """
 
     folder: str
@@ -28,6 +30,8 @@ class Benchmark:
     task: str
     colour: bool = False
     names: frozenset[str] = frozenset()
+    part_of: str | None = None
+    recipe: str = "denoise_s25.cfg"
 
 
 # The colour originals of BSD68 among BSDS500 val: their grey differs from it by rounding alone.
@@ -106,12 +110,12 @@ _CBSD68 = frozenset(
 
 BENCHMARKS = {
     "Set12": Benchmark("Set12", 12, "denoise"),
-    "BSD68": Benchmark("BSD68", 68, "denoise"),
+    "BSD68": Benchmark("BSD68", 68, "denoise", part_of="BSDS500/val"),
     "CBSD68": Benchmark("BSDS500/val", 68, "denoise", colour=True, names=_CBSD68),
-    "BSD200": Benchmark("BSDS500/test", 200, "denoise"),
+    "BSD200": Benchmark("BSDS500/test", 200, "denoise", recipe="paper/table5_s30.cfg"),
     "Set5": Benchmark("Set5", 5, "sr"),
     "Set14": Benchmark("Set14", 14, "sr"),
-    "BSD100": Benchmark("BSDS500/val", 100, "sr"),
+    "BSD100": Benchmark("BSDS500/val", 100, "sr", recipe="sr.cfg"),
     "Urban100": Benchmark("Urban100", 100, "sr"),
 }
 

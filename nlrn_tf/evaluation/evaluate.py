@@ -31,7 +31,7 @@ from nlrn_tf.restoration.inference import Model
 from nlrn_tf.restoration.planes import PlaneFunction
 from nlrn_tf.restoration.restorer import OnProgress, Restorer
 from nlrn_tf.weights.loading import load_model
-from nlrn_tf.weights.manifest import find_weights, manifest, sha256
+from nlrn_tf.weights.manifest import find_weights, sha256, training_sources
 
 StrPath = str | os.PathLike
 
@@ -202,15 +202,15 @@ def check_purpose(config: NLRNConfig, settings: EvaluationSettings) -> None:
     Another noise level than that of the training is worth a warning only, on standard error.
 
     Raises:
-      NLRNError: they are for the other task, or for other scales, or packaged weights have been
-        trained with the images.
+      NLRNError: they are for the other task, or for other scales, or have been trained with the
+        images.
     """
     weights = settings.network
-    training = manifest().get(weights, {}).get("training", {})
-    if BENCHMARKS[settings.dataset].folder in training.get("sources", []):
+    benchmark = BENCHMARKS[settings.dataset]
+    if {benchmark.folder, benchmark.part_of} & set(training_sources(weights, config)):
         raise NLRNError(
             f"weights '{weights}' were trained with the images of {settings.dataset}, which cannot "
-            "show how good they are; give others, trained with sources=BSDS500/train"
+            f"show how good they are; give others, trained by flags/{benchmark.recipe}"
         )
     if config.task not in (None, settings.task):
         raise NLRNError(

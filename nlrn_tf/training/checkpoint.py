@@ -37,6 +37,7 @@ class Checkpoint:
       best: highest validation PSNR so far in dB, or None.
       curve: the rows of `curve.csv` so far.
       config: the settings of the run, see `TrainingConfig.flat`.
+      trained_on: image folders that the weights had seen before this run.
     """
 
     state: State
@@ -51,6 +52,7 @@ class Checkpoint:
     config: dict = dataclasses.field(default_factory=dict)
     filters: int = 128
     embedding_size: int = 64
+    trained_on: list[str] = dataclasses.field(default_factory=list)
 
 
 def save_checkpoint(folder: str | os.PathLike, checkpoint: Checkpoint, keep: int) -> Path:
