@@ -85,7 +85,7 @@ def folder(tmp_path_factory):
     for name in sets:
         make(f"data/{name}/image.png")
     make("data/BSDS500/val/101085.png")  # of CBSD68
-    recipes = "".join(path.read_text() for path in (ROOT / "flags").iterdir())
+    recipes = "".join(path.read_text() for path in (ROOT / "flags").rglob("*.cfg"))
     for name in {"T91/t1", *re.findall(r"BSDS500/\w+/\d+", recipes)}:
         make(f"data/{name}.jpg")
     return folder
@@ -126,7 +126,7 @@ def test_every_script_is_shown():
     assert names == set(SHORTER)
     for name in SHORTER:
         assert any(f"python {name} " in command for command in COMMANDS), name
-    for path in (ROOT / "flags").iterdir():
+    for path in (ROOT / "flags").glob("*.cfg"):
         assert any(f"--flagfile=flags/{path.name} " in command for command in COMMANDS), path
 
 

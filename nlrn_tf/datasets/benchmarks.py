@@ -205,6 +205,20 @@ def paper_figures(
     return None
 
 
+def paper_ablation(table: str) -> dict[str, float]:
+    """What the paper reports of its variants on Set12 at noise level 25: PSNR in dB by name.
+
+    Args:
+      table: "table1" or "table2"; of any other experiment the paper prints no numbers.
+    """
+    return _figures("paper_results.json")["ablations_set12_psnr"].get(table, {})
+
+
+def paper_sizes() -> dict[str, dict]:
+    """Table 3, Set12 at noise level 50: {"params", "psnr"} by method, rounded as printed."""
+    return _figures("paper_results.json")["table3_set12_sigma50"]
+
+
 def published_figures(name: str, setting: float | None) -> dict[str, dict]:
     """What other papers report for a benchmark that the paper has not.
 

@@ -21,8 +21,8 @@ class TrainingStep:
     """Adam on half the mean squared error, clipped at a global gradient norm.
 
     The loss is that of the paper (section 4: 1/2 MSE over the patch, or over its centre, see
-    `loss_center`) in grey levels 0..255, the units of the network inside. A step whose loss or gradient is not finite changes nothing,
-    except the loss scale in float16.
+    `loss_center`) in grey levels 0..255, the units of the network inside. A step whose loss or
+    gradient is not finite changes nothing, except the loss scale in float16.
     """
 
     def __init__(self, model: NLRN, config: TrainingConfig):

@@ -42,7 +42,6 @@ from nlrn_tf.training.step import TrainingStep
 from nlrn_tf.training.validation import validate, validation_samples
 from nlrn_tf.weights.loading import save_model
 
-
 # Of the first statistics the moving ones then still have 0.99^500, less than 1 %.
 SETTLED_UPDATES = 500
 

@@ -16,9 +16,9 @@ import nlrn_tf
 from nlrn_tf import precision
 from nlrn_tf.errors import NLRNError, NotFiniteError
 from nlrn_tf.imaging.files import write_image
+from nlrn_tf.training import trainer
 from nlrn_tf.training.checkpoint import latest_checkpoint
 from nlrn_tf.training.curve import read_curve
-from nlrn_tf.training import trainer
 from nlrn_tf.training.step import TrainingStep
 from nlrn_tf.training.trainer import train
 from nlrn_tf.weights.loading import save_model
