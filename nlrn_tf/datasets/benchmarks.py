@@ -198,11 +198,38 @@ def paper_figures(
       The number of the table and `{method: {"psnr": dB, "ssim": 0..1 or None}}`, or None when
       the paper has no figure. Where two tables have one (Urban100 at sigma 50), Table 4.
     """
+    return next(iter(all_paper_figures(name, task, setting)), None)
+
+
+def all_paper_figures(
+    name: str, task: str, setting: float | None
+) -> list[tuple[int, dict[str, dict]]]:
+    """The same of each table that has figures: `[(number of the table, figures)]`."""
+    found = []
     for table in _figures("paper_results.json")["tables"]:
         figures = table["results"].get(name, {}).get(f"{setting or 0:g}")
         if table["task"] == task and figures:
-            return table["table"], figures
-    return None
+            found.append((table["table"], figures))
+    return found
+
+
+def paper_rows(number: int) -> tuple[str, list[tuple[str, float]]]:
+    """The rows of a table of the paper whose data sets are here.
+
+    Args:
+      number: 4 (denoising, trained on 400 images), 5 (on 300) or 6 (super-resolution).
+
+    Returns:
+      The name of the task, and the data set and noise sigma or scale of each row.
+    """
+    table = next(t for t in _figures("paper_results.json")["tables"] if t["table"] == number)
+    rows = [
+        (name, float(setting))
+        for name, results in table["results"].items()
+        for setting in results
+        if name in BENCHMARKS
+    ]
+    return table["task"], rows
 
 
 def paper_ablation(table: str) -> dict[str, float]:

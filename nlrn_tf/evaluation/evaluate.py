@@ -5,6 +5,7 @@ the Y channel without a border of `scale` pixels in super-resolution.
 """
 
 import functools
+import itertools
 import os
 import sys
 import time
@@ -75,7 +76,7 @@ def evaluate_all(
         name it then: a callable on float32 `[B, H, W, 1]` in [0, 1] that returns the same shape.
       output_dir: gets `<name>.png`, the image as it was scored, and `<name>_comparison.png`,
         degraded, restored and true image side by side; of several evaluations in folders `x2`,
-        `x3` or `s15`, `s25`.
+        `x3` or `s15`, `s25`, below one for each data set where there are several.
       json_path: gets the result, or the list of several; written again after each image. Scores
         that it holds of the same evaluation are taken over. An infinite PSNR (equal images) is
         null there.
@@ -99,7 +100,7 @@ def evaluate_all(
         names = [[path.name for path in paths.values()] for paths in chosen]
         resume(json_path, evaluations, names)
     for scores, paths in zip(evaluations, chosen, strict=True):
-        folder = _output_folder(output_dir, scores.settings, len(evaluations))
+        folder = _output_folder(output_dir, scores.settings, all_settings)
         missing = {k: path for k, path in paths.items() if not _is_done(scores, path, folder)}
         if missing:
             network = model or _load(scores.settings, load)
@@ -113,7 +114,11 @@ def evaluate_all(
             print_scores(scores.result(), scores.settings, console)
     results = [scores.result() for scores in evaluations]
     if console is not None and len(results) > 1:
-        print_overview(results, all_settings, console)
+        for _, group in itertools.groupby(
+            zip(results, all_settings, strict=True), lambda pair: (pair[1].dataset, pair[1].task)
+        ):
+            of_one_set, its_settings = zip(*group, strict=True)
+            print_overview(of_one_set, its_settings, console)
     return results
 
 
@@ -145,13 +150,16 @@ def _choose(settings: EvaluationSettings, data_dir: StrPath) -> dict[int, Path]:
 
 
 def _output_folder(
-    output_dir: StrPath | None, settings: EvaluationSettings, count: int
+    output_dir: StrPath | None,
+    settings: EvaluationSettings,
+    all_settings: Sequence[EvaluationSettings],
 ) -> Path | None:
     if output_dir is None:
         return None
-    if count == 1:
-        return Path(output_dir)
-    return Path(output_dir) / settings.of_task.label(settings.setting)
+    folder = Path(output_dir)
+    if len({other.dataset for other in all_settings}) > 1:
+        folder /= settings.dataset
+    return folder / settings.of_task.label(settings.setting) if len(all_settings) > 1 else folder
 
 
 def _is_done(scores: Scores, path: Path, folder: Path | None) -> bool:
