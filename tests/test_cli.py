@@ -16,7 +16,8 @@ from nlrn_tf.studies.settings import StudySettings
 from nlrn_tf.training.settings import TrainingConfig
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPTS = ["run_train.py", "run_eval.py", "run_restore.py", "run_export.py", "run_study.py"]
+SCRIPTS = ["run_train.py", "run_eval.py", "run_restore.py", "run_export.py"]
+SCRIPTS += ["run_study.py", "run_maps.py"]
 SCRIPTS += [f"data_tools/{path.name}" for path in (ROOT / "data_tools").glob("[!_]*.py")]
 SCRIPTS += [f"maintenance/{name}.py" for name in ("compare_crops", "plot_curve")]
 SCRIPTS += [f"maintenance/{name}.py" for name in ("package_weights", "results_table")]

@@ -33,6 +33,7 @@ SHORTER = {
     "run_eval.py": ["--max_images=1"],
     "run_restore.py": [],
     "run_study.py": ["--smoke"],
+    "run_maps.py": [],
     "run_train.py": [f"--{flag}" for flag in SMALL_RUN.split()],
     "data_tools/make_records.py": [],
     "data_tools/check_records.py": [],

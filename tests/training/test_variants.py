@@ -13,7 +13,7 @@ from nlrn_tf.restoration.inference import apply_model
 from nlrn_tf.training.settings import TrainingConfig
 from nlrn_tf.training.state import first_state
 from nlrn_tf.training.step import TrainingStep
-from tests.support.training import new_batch
+from tests.support.training import new_batch, settle
 
 SIZES = {"filters": 6, "embedding_size": 3, "num_states": 4, "window_size": 7}
 VARIANTS = [
@@ -56,15 +56,6 @@ def test_three_steps_are_finite_and_the_same_in_a_loop_and_unrolled(rng, changes
         losses.append(seen)
     tolerance = 1e-4 if precision == "float32" else 0.02
     np.testing.assert_allclose(*losses, rtol=tolerance)
-
-
-def settle(model, images):
-    """Makes the moving statistics those of a batch, as they are at the end of a training."""
-    norms = [layer for layer in model._flatten_layers() if hasattr(layer, "momentum")]
-    assert len(norms) == 5
-    for norm in norms:
-        norm.momentum = 0.0
-    model(images, training=True)
 
 
 @pytest.mark.parametrize("changes", CASES)
