@@ -100,7 +100,6 @@ class NLRNConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "scales", tuple(self.scales))
-        object.__setattr__(self, "trained_on", tuple(self.trained_on))
         for name in ("filters", "embedding_size", "num_states", "window_size"):
             require(self, name, is_count(getattr(self, name)), "a whole number of at least 1")
         require(
@@ -118,6 +117,7 @@ class NLRNConfig:
             level = getattr(self, name)
             require(self, name, level is None or is_positive(level), "a number above 0")
         require(self, "scales", all(scale > 1 for scale in self.scales), "numbers above 1")
+        object.__setattr__(self, "trained_on", tuple(self.trained_on))
 
     def to_dict(self) -> dict:
         """The configuration as JSON types; `NLRNConfig(**config.to_dict())` gives it back."""

@@ -1,7 +1,6 @@
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +18,6 @@ from nlrn_tf.imaging.montage import comparison
 from nlrn_tf.imaging.quality import psnr
 from nlrn_tf.weights.levels import at_level
 from nlrn_tf.weights.loading import load_model
-from nlrn_tf.weights.manifest import WEIGHTS_DIR
 
 SCRIPT = Path(__file__).parents[2] / "run_eval.py"
 KEYS = ["dataset", "task", "method", "protocol"]
@@ -232,24 +230,6 @@ def test_weights_are_not_scored_on_their_training_images():
         check_purpose(config, EvaluationSettings("BSD68", noise_sigma=level))
         own = EvaluationSettings("BSD200", noise_sigma=level, weights="own.keras")
         check_purpose(config, own)
-
-
-def test_nor_under_the_path_of_a_file(tmp_path):
-    copy = tmp_path / "copy.keras"
-    shutil.copy(WEIGHTS_DIR / "denoise_lite_s25.keras", copy)
-    config = load_model(copy).config
-    with pytest.raises(NLRNError, match=r"copy\.keras' were trained with .*table5_s30\.cfg"):
-        check_purpose(config, EvaluationSettings("BSD200", noise_sigma=25, weights=str(copy)))
-    check_purpose(config, EvaluationSettings("BSD68", noise_sigma=25, weights=str(copy)))
-
-
-@pytest.mark.parametrize("dataset", ["BSD68", "CBSD68", "BSD100"])
-def test_weights_tell_what_they_were_trained_on(dataset):
-    config = NLRNConfig(task="denoise", noise_sigma=25.0, trained_on=("BSDS500/val",))
-    settings = EvaluationSettings(dataset, noise_sigma=25, weights="own.keras")
-    with pytest.raises(NLRNError, match=f"trained with the images of {dataset}"):
-        check_purpose(config, settings)
-    check_purpose(config, EvaluationSettings("BSD200", noise_sigma=25, weights="own.keras"))
 
 
 def test_weights_that_are_not_packaged_say_what_to_do(set5):
