@@ -81,10 +81,11 @@ def _reference_rows(result: dict, settings: EvaluationSettings) -> dict[str, dic
         }
     count = BENCHMARKS[settings.dataset].count
     is_whole = len(result["images"]) == count
-    for number, figures in all_paper_figures(
-        settings.dataset, settings.of_task.name, settings.setting
-    ):
-        scope = f"table {number}" + ("" if is_whole else f", all {count}")
+    found = all_paper_figures(settings.dataset, settings.of_task.name, settings.setting)
+    for number, figures in found:
+        of_part = [] if is_whole else [f"all {count}"]
+        of_table = [f"table {number}"] if is_whole or len(found) > 1 else []
+        scope = ", ".join([*of_table, *of_part])
         rows |= {f"{name} (paper, {scope})": figure for name, figure in figures.items()}
     others = published_figures(settings.dataset, settings.setting)
     return rows | {f"{name} (published, all {count})": f for name, f in others.items()}

@@ -257,7 +257,7 @@ class TestUnsettledNetworks:
 
     @pytest.fixture
     def not_finite(self, monkeypatch):
-        def validate(model, samples):
+        def validate(*_):
             raise NotFiniteError("the model returned values that are not finite")
 
         monkeypatch.setattr(trainer, "validate", validate)
