@@ -48,7 +48,7 @@ sanitize:
 	  -o $(SANITIZED) tests/support/kernels_driver.c $(KERNELS) -lm
 	$(SANITIZED)
 
-$(VENV)/installed-demo: EXTRAS = [export]
+$(VENV)/installed-demo: EXTRAS = [export,figures]
 $(VENV)/installed-test: EXTRAS = [test]
 $(VENV)/installed-%: setup.cfg setup.py pyproject.toml $(wildcard csrc/* csrc/*/*)
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

@@ -81,6 +81,9 @@ class NLRNConfig:
         None, "Noise level of the training, where the weights were scaled to another."
     )
     scales: tuple[int, ...] = setting((), "Factors that a super-resolution network enlarges by.")
+    trained_on: tuple[str, ...] = setting(
+        (), "Image folders that the weights have seen in training, such as BSDS500/train."
+    )
     attention: str | None = setting(
         None,
         "Backend of the windowed attention in inference; None takes the fastest compatible one of "
@@ -113,7 +116,9 @@ class NLRNConfig:
             level = getattr(self, name)
             require(self, name, level is None or is_positive(level), "a number above 0")
         require(self, "scales", all(scale > 1 for scale in self.scales), "numbers above 1")
+        object.__setattr__(self, "trained_on", tuple(self.trained_on))
 
     def to_dict(self) -> dict:
         """The configuration as JSON types; `NLRNConfig(**config.to_dict())` gives it back."""
-        return {**dataclasses.asdict(self), "scales": list(self.scales)}
+        lists = {name: list(getattr(self, name)) for name in ("scales", "trained_on")}
+        return {**dataclasses.asdict(self), **lists}

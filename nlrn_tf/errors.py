@@ -19,6 +19,10 @@ class NLRNError(Exception):
         return printable(super().__str__())
 
 
+class NotFiniteError(NLRNError):
+    """A network has returned values that are not finite."""
+
+
 def printable(text: str) -> str:
     """Text with control characters escaped, such as those of names of files.
 

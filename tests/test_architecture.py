@@ -22,6 +22,7 @@ STOREYS = [
     {"data"},
     {"restoration"},
     {"training", "evaluation", "export"},
+    {"studies"},
     {"commands", "demo"},
 ]
 STOREY_OF = {part: number for number, storey in enumerate(STOREYS) for part in storey}

@@ -12,10 +12,12 @@ from nlrn_tf.datasets import location
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.settings import EvaluationSettings
 from nlrn_tf.restoration.settings import OutputSettings, RestorationSettings
+from nlrn_tf.studies.settings import StudySettings
 from nlrn_tf.training.settings import TrainingConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ["run_train.py", "run_eval.py", "run_restore.py", "run_export.py"]
+SCRIPTS += ["run_study.py", "run_maps.py"]
 SCRIPTS += [f"data_tools/{path.name}" for path in (ROOT / "data_tools").glob("[!_]*.py")]
 SCRIPTS += [f"maintenance/{name}.py" for name in ("compare_crops", "plot_curve")]
 SCRIPTS += [f"maintenance/{name}.py" for name in ("package_weights", "results_table")]
@@ -111,6 +113,7 @@ def _settings_classes(script):
         "run_train.py": [TrainingConfig],
         "run_eval.py": [EvaluationSettings],
         "run_restore.py": [RestorationSettings, OutputSettings],
+        "run_study.py": [StudySettings],
     }.get(script, [])
 
 
@@ -127,7 +130,7 @@ def test_help_lists_every_flag_and_loads_no_tensorflow(script):
     for settings_class in _settings_classes(script):
         defined += [field.name for field in dataclasses.fields(settings_class)]
     assert defined
-    for name in set(defined) - {"network"}:
+    for name in set(defined) - {"network", "training"}:
         assert f"--{name}" in done.stdout or f"--[no]{name}" in done.stdout
 
 

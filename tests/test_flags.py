@@ -10,6 +10,9 @@ from absl.testing import flagsaver
 
 from nlrn_tf import cli
 from nlrn_tf.commands import train
+from nlrn_tf.config import SIMILARITIES
+from nlrn_tf.datasets.benchmarks import paper_ablation, paper_figures
+from nlrn_tf.studies.complexity import training_operations
 from nlrn_tf.training import trainer
 from nlrn_tf.training.settings import TrainingConfig
 from nlrn_tf.weights.manifest import manifest
@@ -43,7 +46,85 @@ def configs(start):
 
 
 def test_these_are_all():
-    assert {path.name for path in FLAGS.iterdir()} == {f"{name}.cfg" for name in NAMES}
+    assert {path.name for path in FLAGS.glob("*.cfg")} == {f"{name}.cfg" for name in NAMES}
+
+
+class TestPaperRecipes:
+    """flags/paper against the numbers of the paper's text and tables."""
+
+    @pytest.fixture
+    def recipes(self, start):
+        paths = sorted((FLAGS / "paper").glob("*.cfg"))
+        assert len(paths) == 19
+        return {path: start(f"--flagfile={path}")[1] for path in paths}
+
+    def test_settings_are_those_of_the_text(self, recipes):
+        for path, config in recipes.items():
+            assert (config.batch_size, config.patch_size) == ((16,), (45,)), path
+            assert (config.steps, config.max_minutes, config.accumulate) == (500_000, None, 1)
+            rate = (config.learning_rate, config.lr_schedule, config.lr_halvings)
+            assert rate == (1e-3, "halving", 5)
+            assert (config.clip_norm, config.loss_center, config.ema_decay) == (0.5, 0, 0)
+            assert (config.initializer, config.precision) == ("xavier", "float32")
+            assert len(config.scale_augmentation) > 1
+            assert config.network.window_size == 45
+            assert (config.embedding_size, config.num_states) == ((64,), (12,))
+            without_module = path.stem == "table2_rnn_without_non_local"
+            assert config.filters == ((135,) if without_module else (128,))
+
+    def test_each_trains_on_the_images_of_its_setting(self, recipes):
+        for path, config in recipes.items():
+            sources = ("BSDS500/train", "BSDS500/test")
+            if path.stem == "sr":
+                sources = ("T91", "BSDS500/train")
+            if path.stem.startswith("table5"):
+                sources = ("BSDS500/train", "BSDS500/val")
+            assert config.sources == sources, path
+            if "_s" in path.stem and path.stem[-2:].isdigit():
+                assert config.noise_sigma == int(path.stem[-2:])
+
+    def test_each_variant_differs_from_the_network_by_its_name_alone(self, recipes):
+        networks = {path.stem: config.network for path, config in recipes.items()}
+        paper = networks["denoise_s25"]
+        assert networks["table2_nlrn"] == networks["table1_embedded_gaussian"] == paper
+        expected = {f"table1_{name}": {"similarity": name} for name in SIMILARITIES}
+        expected |= {
+            "table2_untied_weights": {"tied_weights": False},
+            "table2_rnn_without_non_local": {"non_local_every": 0, "filters": 135},
+            "table2_non_local_every_2": {"non_local_every": 2},
+            "table2_non_local_every_3": {"non_local_every": 3},
+            "table2_no_correlation_propagation": {"correlation_propagation": False},
+        }
+        for name, changes in expected.items():
+            assert networks[name] == dataclasses.replace(paper, **changes), name
+
+    def test_the_heads_tell_command_figures_and_cost(self, recipes):
+        for path, config in recipes.items():
+            head = path.read_text().split("\n--")[0]
+            name = path.stem
+            command = f"# python run_train.py --flagfile=flags/paper/{name}.cfg "
+            assert f"{command}--data_dir=data --workdir=runs/paper/{name}\n" in head
+            operations = training_operations(config)
+            hours = operations / 1e13 / 3600
+            assert f"{operations / 1e15:.0f} PFLOP in all: {hours:.0f} hours" in head, path
+            for figure in _figures_of(name, config):
+                assert f"{figure:.2f}" in head, (path, figure)
+
+
+def _figures_of(name, config):
+    table, _, member = name.partition("_")
+    if table in ("table1", "table2"):
+        return [paper_ablation(table)[member]]
+    if table == "table5":
+        found = paper_figures("BSD200", "denoise", config.noise_sigma)
+        return [found[1]["NLRN"]["psnr"]]
+    if name == "sr":
+        scales = (2, 3, 4)
+        return [paper_figures("Set5", "sr", scale)[1]["NLRN"]["psnr"] for scale in scales]
+    sets = ("Set12", "BSD68", "Urban100")
+    return [
+        paper_figures(images, "denoise", config.noise_sigma)[1]["NLRN"]["psnr"] for images in sets
+    ]
 
 
 def test_each_works_from_any_folder(start, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ import pytest
 
 from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.imaging.files import write_image
+from nlrn_tf.studies.members import STUDIES
 from nlrn_tf.weights.level_choice import FULL, LITE
 from nlrn_tf.weights.manifest import packaged_names
 
@@ -31,6 +32,8 @@ SMALL_RUN = (
 SHORTER = {
     "run_eval.py": ["--max_images=1"],
     "run_restore.py": [],
+    "run_study.py": ["--smoke"],
+    "run_maps.py": [],
     "run_train.py": [f"--{flag}" for flag in SMALL_RUN.split()],
     "data_tools/make_records.py": [],
     "data_tools/check_records.py": [],
@@ -85,7 +88,7 @@ def folder(tmp_path_factory):
     for name in sets:
         make(f"data/{name}/image.png")
     make("data/BSDS500/val/101085.png")  # of CBSD68
-    recipes = "".join(path.read_text() for path in (ROOT / "flags").iterdir())
+    recipes = "".join(path.read_text() for path in (ROOT / "flags").rglob("*.cfg"))
     for name in {"T91/t1", *re.findall(r"BSDS500/\w+/\d+", recipes)}:
         make(f"data/{name}.jpg")
     return folder
@@ -100,7 +103,10 @@ def test_command(command, folder, request):
         assert words[0] == "python", "only `make` and `python` commands are expected"
         words[0] = sys.executable
         words += [_filled_in(flag, request) for flag in SHORTER[words[1]]]
-        if words[1] == "run_eval.py":
+        if words[1] == "run_study.py" and "--only=" not in command:
+            study = re.search(r"--study=(\w+)", command)[1]
+            words.append(f"--only={next(iter(STUDIES[study].members))}")
+        if words[1] in ("run_eval.py", "run_study.py"):
             words.append("--data_dir=data")
         if "--weights=released_s15.keras" in words:
             request.getfixturevalue("reference_dir")  # it is imported by a command before
@@ -126,7 +132,7 @@ def test_every_script_is_shown():
     assert names == set(SHORTER)
     for name in SHORTER:
         assert any(f"python {name} " in command for command in COMMANDS), name
-    for path in (ROOT / "flags").iterdir():
+    for path in (ROOT / "flags").glob("*.cfg"):
         assert any(f"--flagfile=flags/{path.name} " in command for command in COMMANDS), path
 
 

@@ -4,6 +4,7 @@
   nlrn-eval --dataset=Set12 --task=denoise --noise_sigma=25 --weights=denoise_s25
   nlrn-eval --dataset=Set5 --task=sr --scale=3 --method=bicubic --json=set5_x3.json
   nlrn-eval --dataset=Set14 --scale=all --weights=sr --json=set14.json
+  nlrn-eval --dataset=all --task=denoise --json=table4.json
 
 Denoising: grey images; noise of the given sigma, seeded by the position of the image in the sorted
 list of files. Super-resolution: the Y channel, degraded by MATLAB's bicubic and not rounded.

@@ -39,7 +39,7 @@ class PipelineConfig:
       exclude: names of images that are held out, such as "BSDS500/train/100075".
       scale_augmentation: each example draws one of these factors, at most 1, by which the
         image is first shrunk (bicubic, antialiased). The usual list for super-resolution is
-        1.0, 0.9, 0.8, 0.7, 0.6; for denoising 1.0 alone.
+        1.0, 0.9, 0.8, 0.7, 0.6; the paper scales the images of denoisers too.
 
     Raises:
       NLRNError: a value is out of range.

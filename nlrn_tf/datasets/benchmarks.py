@@ -21,6 +21,8 @@ class Benchmark:
       task: what it is mostly used for in the paper.
       colour: whether it is scored on RGB.
       names: of its images without suffix, where the folder holds others too; else empty.
+      part_of: another folder that holds the same photographs; a network trained on it knows them.
+      recipe: below `flags/`, one that does not train on its images.
     """
 
     folder: str
@@ -28,6 +30,8 @@ class Benchmark:
     task: str
     colour: bool = False
     names: frozenset[str] = frozenset()
+    part_of: str | None = None
+    recipe: str = "denoise_s25.cfg"
 
 
 # The colour originals of BSD68 among BSDS500 val: their grey differs from it by rounding alone.
@@ -106,12 +110,12 @@ _CBSD68 = frozenset(
 
 BENCHMARKS = {
     "Set12": Benchmark("Set12", 12, "denoise"),
-    "BSD68": Benchmark("BSD68", 68, "denoise"),
+    "BSD68": Benchmark("BSD68", 68, "denoise", part_of="BSDS500/val"),
     "CBSD68": Benchmark("BSDS500/val", 68, "denoise", colour=True, names=_CBSD68),
-    "BSD200": Benchmark("BSDS500/test", 200, "denoise"),
+    "BSD200": Benchmark("BSDS500/test", 200, "denoise", recipe="paper/table5_s30.cfg"),
     "Set5": Benchmark("Set5", 5, "sr"),
     "Set14": Benchmark("Set14", 14, "sr"),
-    "BSD100": Benchmark("BSDS500/val", 100, "sr"),
+    "BSD100": Benchmark("BSDS500/val", 100, "sr", recipe="sr.cfg"),
     "Urban100": Benchmark("Urban100", 100, "sr"),
 }
 
@@ -194,11 +198,52 @@ def paper_figures(
       The number of the table and `{method: {"psnr": dB, "ssim": 0..1 or None}}`, or None when
       the paper has no figure. Where two tables have one (Urban100 at sigma 50), Table 4.
     """
+    return next(iter(all_paper_figures(name, task, setting)), None)
+
+
+def all_paper_figures(
+    name: str, task: str, setting: float | None
+) -> list[tuple[int, dict[str, dict]]]:
+    """The same of each table that has figures: `[(number of the table, figures)]`."""
+    found = []
     for table in _figures("paper_results.json")["tables"]:
         figures = table["results"].get(name, {}).get(f"{setting or 0:g}")
         if table["task"] == task and figures:
-            return table["table"], figures
-    return None
+            found.append((table["table"], figures))
+    return found
+
+
+def paper_rows(number: int) -> tuple[str, list[tuple[str, float]]]:
+    """The rows of a table of the paper whose data sets are here.
+
+    Args:
+      number: 4 (denoising, trained on 400 images), 5 (on 300) or 6 (super-resolution).
+
+    Returns:
+      The name of the task, and the data set and noise sigma or scale of each row.
+    """
+    table = next(t for t in _figures("paper_results.json")["tables"] if t["table"] == number)
+    rows = [
+        (name, float(setting))
+        for name, results in table["results"].items()
+        for setting in results
+        if name in BENCHMARKS
+    ]
+    return table["task"], rows
+
+
+def paper_ablation(table: str) -> dict[str, float]:
+    """What the paper reports of its variants on Set12 at noise level 25: PSNR in dB by name.
+
+    Args:
+      table: "table1" or "table2"; of any other experiment the paper prints no numbers.
+    """
+    return _figures("paper_results.json")["ablations_set12_psnr"].get(table, {})
+
+
+def paper_sizes() -> dict[str, dict]:
+    """Table 3, Set12 at noise level 50: {"params", "psnr"} by method, rounded as printed."""
+    return _figures("paper_results.json")["table3_set12_sigma50"]
 
 
 def published_figures(name: str, setting: float | None) -> dict[str, dict]:

@@ -6,6 +6,7 @@ the Y channel without a border of `scale` pixels in super-resolution.
 
 import contextlib
 import functools
+import itertools
 import os
 import sys
 import time
@@ -36,7 +37,7 @@ from nlrn_tf.restoration.planes import PlaneFunction
 from nlrn_tf.restoration.restorer import OnProgress, Restorer
 from nlrn_tf.storage.locks import lock_file
 from nlrn_tf.weights.loading import load_model
-from nlrn_tf.weights.manifest import find_weights, manifest, sha256
+from nlrn_tf.weights.manifest import find_weights, sha256, training_sources
 
 StrPath = str | os.PathLike
 
@@ -80,7 +81,7 @@ def evaluate_all(
         name it then: a callable on float32 `[B, H, W, 1]` in [0, 1] that returns the same shape.
       output_dir: gets `<name>.png`, the image as it was scored, and `<name>_comparison.png`,
         degraded, restored and true image side by side; of several evaluations in folders `x2`,
-        `x3` or `s15`, `s25`.
+        `x3` or `s15`, `s25`, below one for each data set where there are several.
       json_path: gets the result, or the list of several; written again after each image. Scores
         that it holds of the same evaluation are taken over. An infinite PSNR (equal images) is
         null there.
@@ -101,7 +102,7 @@ def evaluate_all(
         Scores(settings, None if model else _weights_sha256(settings)) for settings in all_settings
     ]
     with _resumed(json_path, evaluations, chosen):
-        folders = [_output_folder(output_dir, each, len(evaluations)) for each in all_settings]
+        folders = [_output_folder(output_dir, each, all_settings) for each in all_settings]
         all_missing = [
             {k: path for k, path in paths.items() if not _is_done(scores, path, folder)}
             for scores, paths, folder in zip(evaluations, chosen, folders, strict=True)
@@ -127,7 +128,11 @@ def evaluate_all(
                 print_scores(scores.result(), scores.settings, console)
     results = [scores.result() for scores in evaluations]
     if console is not None and len(results) > 1:
-        print_overview(results, all_settings, console)
+        for _, group in itertools.groupby(
+            zip(results, all_settings, strict=True), lambda pair: (pair[1].dataset, pair[1].task)
+        ):
+            of_one_set, its_settings = zip(*group, strict=True)
+            print_overview(of_one_set, its_settings, console)
     return results
 
 
@@ -170,13 +175,16 @@ def _choose(settings: EvaluationSettings, data_dir: StrPath) -> dict[int, Path]:
 
 
 def _output_folder(
-    output_dir: StrPath | None, settings: EvaluationSettings, count: int
+    output_dir: StrPath | None,
+    settings: EvaluationSettings,
+    all_settings: Sequence[EvaluationSettings],
 ) -> Path | None:
     if output_dir is None:
         return None
-    if count == 1:
-        return Path(output_dir)
-    return Path(output_dir) / settings.of_task.label(settings.setting)
+    folder = Path(output_dir)
+    if len({other.dataset for other in all_settings}) > 1:
+        folder /= settings.dataset
+    return folder / settings.of_task.label(settings.setting) if len(all_settings) > 1 else folder
 
 
 def _is_done(scores: Scores, path: Path, folder: Path | None) -> bool:
@@ -230,15 +238,15 @@ def check_purpose(config: NLRNConfig, settings: EvaluationSettings) -> None:
     Another noise level than that of the training is worth a warning only, on standard error.
 
     Raises:
-      NLRNError: they are for the other task, or for other scales, or packaged weights have been
-        trained with the images.
+      NLRNError: they are for the other task, or for other scales, or have been trained with the
+        images.
     """
     weights = settings.network
-    training = manifest().get(weights, {}).get("training", {})
-    if BENCHMARKS[settings.dataset].folder in training.get("sources", []):
+    benchmark = BENCHMARKS[settings.dataset]
+    if {benchmark.folder, benchmark.part_of} & set(training_sources(weights, config)):
         raise NLRNError(
             f"weights '{weights}' were trained with the images of {settings.dataset}, which cannot "
-            "show how good they are; give others, trained with sources=BSDS500/train"
+            f"show how good they are; give others, trained by flags/{benchmark.recipe}"
         )
     if config.task not in (None, settings.task):
         raise NLRNError(

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nlrn_tf.datasets.benchmarks import BENCHMARKS, paper_figures, published_figures
+from nlrn_tf.datasets.benchmarks import BENCHMARKS, all_paper_figures, published_figures
 from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
 
 
@@ -80,10 +80,13 @@ def _reference_rows(result: dict, settings: EvaluationSettings) -> dict[str, dic
             "ssim": result["input_ssim"],
         }
     count = BENCHMARKS[settings.dataset].count
-    published = paper_figures(settings.dataset, settings.of_task.name, settings.setting)
-    number, figures = published or (0, {})
-    scope = f"table {number}" if len(result["images"]) == count else f"all {count}"
-    rows |= {f"{name} (paper, {scope})": figure for name, figure in figures.items()}
+    is_whole = len(result["images"]) == count
+    found = all_paper_figures(settings.dataset, settings.of_task.name, settings.setting)
+    for number, figures in found:
+        of_part = [] if is_whole else [f"all {count}"]
+        of_table = [f"table {number}"] if is_whole or len(found) > 1 else []
+        scope = ", ".join([*of_table, *of_part])
+        rows |= {f"{name} (paper, {scope})": figure for name, figure in figures.items()}
     others = published_figures(settings.dataset, settings.setting)
     return rows | {f"{name} (published, all {count})": f for name, f in others.items()}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from nlrn_tf import precision
 from nlrn_tf.config import BORDERS
-from nlrn_tf.datasets.benchmarks import BENCHMARKS
+from nlrn_tf.datasets.benchmarks import BENCHMARKS, paper_rows
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.restoration.settings import COLOURS, PROTOCOLS
 from nlrn_tf.settings import documented, require, require_choices, setting
@@ -17,6 +17,9 @@ from nlrn_tf.weights.level_choice import of_family
 
 NETWORK = "nlrn"  # the method that is a network
 ALL = "all"  # stands for the levels or the factors of the paper
+
+# The tables of the paper that `dataset` may stand for.
+_TABLES = {"table4": 4, "table5": 5, "table6": 6}
 
 # The fields that `EvaluationSettings.command` names where they differ from the default.
 _OPTIONS = (
@@ -49,7 +52,12 @@ class EvaluationSettings:
       NLRNError: a value is not possible, or two contradict each other.
     """
 
-    dataset: str = setting(None, "Benchmark to score on.", choices=lambda: list(BENCHMARKS))
+    dataset: str = setting(
+        None,
+        "Benchmark to score on; all: those of Tables 4 and 6 of the paper, at each of its levels "
+        "or factors, or of the one of the task; table4, table5, table6: those of one table.",
+        choices=lambda: [*BENCHMARKS, ALL, *_TABLES],
+    )
     task: str | None = setting(
         None,
         "Denoising or super-resolution. Default: what --noise_sigma or --scale belongs to, else "
@@ -210,7 +218,8 @@ def settings_for(**texts: Any) -> list[EvaluationSettings]:
 
     Args:
       **texts: fields of `EvaluationSettings`; those that are settings of tasks, `noise_sigma` and
-        `scale`, as texts: a number, or "all" for those of the paper.
+        `scale`, as texts: a number, or "all" for those of the paper. `dataset` may be "all" or
+        a table, for each row that fits the task and the number.
 
     Raises:
       NLRNError: a value is not possible, or two contradict each other.
@@ -221,6 +230,8 @@ def settings_for(**texts: Any) -> list[EvaluationSettings]:
         name: _number(name, texts[name]) for name in names if name not in every
     }
     others = {name: value for name, value in texts.items() if name not in names}
+    if texts.get("dataset") in (ALL, *_TABLES):
+        return _rows_of_tables(numbers, others, chosen_by([*every, *_given(numbers)]))
     if not every:
         return [EvaluationSettings(**numbers, **others)]
     if len(every) > 1:
@@ -230,6 +241,35 @@ def settings_for(**texts: Any) -> list[EvaluationSettings]:
         EvaluationSettings(**{**numbers, name: value}, **others)
         for value in owner_of(name).published_settings
     ]
+
+
+def _rows_of_tables(numbers: dict, others: dict, chosen: Task | None) -> list[EvaluationSettings]:
+    dataset = others["dataset"]
+    task = task_named(others["task"]) if others.get("task") else chosen
+    tables = [_TABLES[dataset]] if dataset in _TABLES else []
+    if dataset == ALL:
+        if task is None and others.get("weights"):
+            raise NLRNError(f"dataset=all with weights={others['weights']}: give their task too")
+        tasks = all_tasks() if task is None else [task]
+        tables = [t.paper_table for t in tasks if t.paper_table is not None]
+    wanted = set(_given(numbers).values())
+    found = []
+    for table in tables:
+        name, rows = paper_rows(table)
+        field = task_named(name).setting or ""
+        for images, value in rows:
+            if not wanted or value in wanted:
+                given = {**others, "dataset": images, "task": others.get("task") or name}
+                value = task_named(name).setting_type(value)
+                found.append(EvaluationSettings(**{**given, **numbers, field: value}))
+    if not found:
+        shown = ", ".join(f"{name}={value:g}" for name, value in _given(numbers).items())
+        raise NLRNError(f"{shown}: no row of the paper's table has it; name the dataset")
+    return found
+
+
+def _given(numbers: dict) -> dict:
+    return {name: value for name, value in numbers.items() if value is not None}
 
 
 def _task_settings() -> list[str]:

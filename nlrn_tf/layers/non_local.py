@@ -3,6 +3,8 @@
 `B` batch, `H, W` pixels, `C` channels, `L` channels of queries and keys.
 """
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
@@ -22,7 +24,13 @@ class NonLocal(keras.layers.Layer):
     small without it, so that a low precision rounds them least. Softmax does not see what all
     logits of a query have in common, and its weights sum to one: keys may lack the origin, and
     values if it is given back after the attention.
+
+    Attributes:
+      observer: where there is one, it is called with what each state attends by and to: queries,
+        keys and values of the state, and the result (`nlrn_tf.studies.maps`).
     """
+
+    observer: Callable | None = None
 
     def __init__(self, config: NLRNConfig | dict, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -70,6 +78,8 @@ class NonLocal(keras.layers.Layer):
         attended, correlation = self._propagation(features, training).attend(
             correlation, state, queries, keys, values
         )
+        if self.observer is not None:
+            self.observer(queries, keys, values, attended)
         if self._is_softmax:
             attended = ops.cast(attended, "float32") + _embedded_origin(self.g, origin, state)
         return features + ops.cast(attended, features.dtype), correlation

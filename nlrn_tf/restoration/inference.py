@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from nlrn_tf import backend
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, NotFiniteError
 
 Model = Callable[[np.ndarray], np.ndarray]
 
@@ -53,7 +53,9 @@ def apply_model(model: Model, images: np.ndarray, *, one_size: bool = False) -> 
     if output.shape != images.shape:
         raise NLRNError(f"the model returned shape {output.shape} for {images.shape}")
     if not np.isfinite(output).all():
-        raise NLRNError("the model returned values that are not finite; are its weights damaged?")
+        raise NotFiniteError(
+            "the model returned values that are not finite; are its weights damaged?"
+        )
     return output
 
 

@@ -26,7 +26,7 @@ PROBLEM = "damaged checkpoint"
 REMEDY = "delete it to go on from the one before"
 
 _NAME = re.compile(r"step-(\d{8,})\.npz")
-_ADDED = {"filters", "embedding_size"}  # since the first checkpoints
+_ADDED = {"filters", "embedding_size", "trained_on"}  # since the first checkpoints
 
 Count = Annotated[int, Within(0, 2**53)]
 
@@ -47,6 +47,7 @@ class Checkpoint:
       best: highest validation PSNR so far in dB, or None.
       curve: the rows of `curve.csv` so far.
       config: the settings of the run, see `TrainingConfig.flat`.
+      trained_on: image folders that the weights had seen before this run.
     """
 
     state: State
@@ -61,6 +62,7 @@ class Checkpoint:
     config: dict[str, object] = dataclasses.field(default_factory=dict)
     filters: Count = 128
     embedding_size: Count = 64
+    trained_on: list[str] = dataclasses.field(default_factory=list)
 
 
 def save_checkpoint(folder: str | os.PathLike, checkpoint: Checkpoint, keep: int) -> Path:

@@ -38,7 +38,7 @@ GROWING = ("filters", "embedding_size", "num_states")
 # Fields of the network that follow from others of `TrainingConfig`, or are of no use in training.
 _DERIVED = (
     *(*GROWING, "task", "noise_sigma", "trained_sigma", "scales"),
-    *("attention", "exact_propagation"),
+    *("trained_on", "attention", "exact_propagation"),
 )
 
 NETWORK_FIELDS = tuple(
@@ -120,6 +120,17 @@ class TrainingConfig:
     clip_norm: float = setting(
         0.5, "Global norm at which the gradient is clipped.", may_change=True
     )
+    loss_center: int = setting(
+        0,
+        "Side in pixels of the central part of each patch that the loss is taken on (0: the whole "
+        "patch, as in the paper; the authors' newer code has 5).",
+    )
+    initializer: str = setting(
+        "fan_in",
+        "Of the convolutions: fan_in scales by their inputs, xavier by inputs and outputs (Glorot, "
+        "uniform), as the paper and the authors' code.",
+        choices=("fan_in", "xavier"),
+    )
     ema_decay: float = setting(0.0, "Decay of the average of the weights (0: no average).")
     precision: str = setting(
         "float32",
@@ -154,7 +165,8 @@ class TrainingConfig:
         counts = ("steps", "accumulate", "max_skipped", "keep_checkpoints", "lr_halvings")
         for name in counts:
             require(self, name, is_count(getattr(self, name)), "a whole number of at least 1")
-        for name in ("seed", "validation_crop", "validation_steps", "checkpoint_steps"):
+        from_0 = ("seed", "validation_crop", "validation_steps", "checkpoint_steps", "loss_center")
+        for name in from_0:
             require(self, name, is_count(getattr(self, name), 0), "a whole number of at least 0")
         positive = ("learning_rate", "clip_norm", "noise_sigma")
         positive += ("validation_minutes", "checkpoint_minutes")
@@ -216,6 +228,8 @@ class TrainingConfig:
         require(self, "num_states", grows, "never fewer states than in the phase before")
         for before, after in itertools.pairwise(self.phases()):
             require(self, "filters", may_widen(before, after), WIDER)
+        fits = self.loss_center <= min(self.patch_size)
+        require(self, "loss_center", fits, "at most the patch size")
         window = self.network.window_size
         if max(self.patch_size) > window:
             raise NLRNError(

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
@@ -26,6 +27,7 @@ from nlrn_tf.training.settings import (
 )
 from nlrn_tf.training.state import FIRST_LOSS_SCALE, check_state, first_state, is_numbered, named
 from nlrn_tf.weights.loading import load_model
+from nlrn_tf.weights.manifest import training_sources
 
 # Fields of the network that the shapes and the meaning of the weights depend on.
 _FIXED_BY_WEIGHTS = ("similarity", "tied_weights", "correlation_propagation", "non_local_every")
@@ -37,11 +39,14 @@ def fresh_run(config: TrainingConfig, init_weights: str | None) -> Checkpoint:
     if init_weights is None:
         keras.utils.set_random_seed(config.seed)
         model = NLRN(network)
+        if config.initializer == "xavier":
+            _initialize_by_xavier(model, config.seed)
     else:
         model = load_model(init_weights)
         _require_a_start(model.config, network, init_weights)
     sizes = {name: getattr(model.config, name) for name in GROWING}
-    return Checkpoint(first_state(model, config), **sizes)
+    seen = () if init_weights is None else training_sources(init_weights, model.config)
+    return Checkpoint(first_state(model, config), **sizes, trained_on=list(seen))
 
 
 def resumed_run(config: TrainingConfig, workdir: Path) -> Checkpoint | None:
@@ -71,7 +76,20 @@ def network_config(
 ) -> NLRNConfig:
     """The network of a phase, or of a run as it is now."""
     grown = {name: getattr(sizes, name) for name in GROWING}
-    return dataclasses.replace(config.network, **grown, unroll=unroll)
+    before = getattr(sizes, "trained_on", ())
+    seen = tuple(dict.fromkeys((*before, *config.sources)))
+    return dataclasses.replace(config.network, **grown, unroll=unroll, trained_on=seen)
+
+
+def _initialize_by_xavier(model: NLRN, seed: int) -> None:
+    """Draws the kernels by Glorot and Bengio (2010), uniform; g stays zero."""
+    for number, variable in enumerate(model.trainable_variables):
+        if variable.name != "kernel" or "/g/" in variable.path:
+            continue
+        shape = tuple(variable.shape)
+        limit = np.sqrt(6 / (np.prod(shape[-4:-2]) * (shape[-2] + shape[-1])))
+        draws = np.random.default_rng([seed, number]).uniform(-limit, limit, shape)
+        variable.assign(draws.astype("float32"))
 
 
 def _require_a_start(found: NLRNConfig, trained: NLRNConfig, path: str) -> None:

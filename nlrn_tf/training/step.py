@@ -20,9 +20,9 @@ _LOSS = "loss"  # beside the names of weights, which all have a "/"
 class TrainingStep:
     """Adam on half the mean squared error, clipped at a global gradient norm.
 
-    The loss is that of the paper (section 4: 1/2 MSE over the patch) in grey levels 0..255, the
-    units of the network inside. A step whose loss or gradient is not finite changes nothing,
-    except the loss scale in float16.
+    The loss is that of the paper (section 4: 1/2 MSE over the patch, or over its centre, see
+    `loss_center`) in grey levels 0..255, the units of the network inside. A step whose loss or
+    gradient is not finite changes nothing, except the loss scale in float16.
     """
 
     def __init__(self, model: NLRN, config: TrainingConfig):
@@ -67,7 +67,8 @@ class TrainingStep:
                 degraded,
                 training=True,
             )
-            loss = 0.5 * ops.mean(ops.square(GREY_LEVELS * (restored - clean)))
+            error = _central(restored - clean, self._config.loss_center)
+            loss = 0.5 * ops.mean(ops.square(GREY_LEVELS * error))
             return loss * loss_scale, (loss, statistics)
 
         trainable = [state["trainable"][name] for name in names]
@@ -134,6 +135,14 @@ def _adam(state, gradients, learning_rate):
         for name, weight in state["trainable"].items()
     }
     return {**state, "trainable": trainable, "momentum": momentum, "velocity": velocity}
+
+
+def _central(images, size):
+    """The central `size` rows and columns of `[B, P, P, 1]`; all of them for 0."""
+    if not size:
+        return images
+    start = (images.shape[1] - size) // 2
+    return images[:, start : start + size, start : start + size]
 
 
 def _choose(condition, new, old):

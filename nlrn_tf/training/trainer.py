@@ -28,7 +28,7 @@ from nlrn_tf import backend
 from nlrn_tf.data.pipeline import PipelineConfig, make_dataset
 from nlrn_tf.data.record_reading import reading
 from nlrn_tf.data.records import ensure_records
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, NotFiniteError
 from nlrn_tf.files import require_text
 from nlrn_tf.model import NLRN
 from nlrn_tf.precision import POLICIES, resolved
@@ -45,6 +45,9 @@ from nlrn_tf.training.state import to_numpy, variables_of, weights
 from nlrn_tf.training.step import TrainingStep
 from nlrn_tf.training.validation import validate, validation_samples
 from nlrn_tf.weights.loading import save_model
+
+# Of the first statistics the moving ones then still have 0.99^500, less than 1 %.
+SETTLED_UPDATES = 500
 
 
 def train(
@@ -215,17 +218,29 @@ class _Trainer:
         """Writes the network as it is now, and validates it where there are images to do so."""
         model = self._current_network()
         if self._samples:
-            show = self.journal.validating([sample.clean.size for sample in self._samples])
-            score, restored = validate(model, self._samples, show)
-            rate = learning_rate(self._config, self._clock.progress)
-            self.journal.validation(score, rate, self._run.num_states)
-            self.journal.images(self._samples, restored)
-            if self._run.best is None or score > self._run.best:
-                self._run.best = score
-                save_model(model, self._workdir / "best.keras")
+            self._validate(model)
         save_model(model, self._workdir / "weights.keras")
         self._run.weights_step = self._clock.step
         self._validated_at = self._clock.minutes
+
+    def _validate(self, model: NLRN) -> None:
+        show = self.journal.validating([sample.clean.size for sample in self._samples])
+        try:
+            score, restored = validate(model, self._samples, show)
+        except NotFiniteError:
+            if self._run.state["counters"]["updates"] >= SETTLED_UPDATES:
+                raise
+            self.journal.say(
+                f"step {self._clock.step}  no validation yet: without softmax the network is not "
+                "finite before the moving statistics of its batch norms have settled"
+            )
+            return
+        rate = learning_rate(self._config, self._clock.progress)
+        self.journal.validation(score, rate, self._run.num_states)
+        self.journal.images(self._samples, restored)
+        if self._run.best is None or score > self._run.best:
+            self._run.best = score
+            save_model(model, self._workdir / "best.keras")
 
     def _current_network(self) -> NLRN:
         """A network with the present weights, or their averages where there are any.

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 
 WEIGHTS_DIR = Path(__file__).parent
@@ -41,6 +42,28 @@ def find_weights(name_or_path: str | os.PathLike) -> Path:
         return path
     names = ", ".join(packaged_names()) or "none"
     raise NLRNError(f"{name}: no such weights file, and no packaged network (there are: {names})")
+
+
+def training_sources(name_or_path: str | os.PathLike, config: NLRNConfig) -> tuple[str, ...]:
+    """The image folders that weights have seen in training, such as "BSDS500/train".
+
+    Files by `run_train.py` tell themselves; of the packaged files, and of copies of them under
+    other names, the manifest tells.
+
+    Args:
+      name_or_path: of the weights.
+      config: of the weights.
+
+    Returns:
+      The folders; empty where nothing is known.
+    """
+    if config.trained_on:
+        return config.trained_on
+    entry = manifest().get(os.fspath(name_or_path))
+    if entry is None and Path(name_or_path).is_file():
+        checksum = sha256(name_or_path)
+        entry = next((e for e in manifest().values() if e["sha256"] == checksum), None)
+    return tuple(entry["training"].get("sources", ())) if entry else ()
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -43,3 +43,12 @@ def new_batch(rng, count=4, size=9):
 
 def arrays(state):
     return [np.asarray(state[part][name]) for part in sorted(state) for name in sorted(state[part])]
+
+
+def settle(model, images):
+    """Makes the moving statistics those of a batch, as they are at the end of a training."""
+    norms = [layer for layer in model._flatten_layers() if hasattr(layer, "momentum")]
+    assert len(norms) == 5
+    for norm in norms:
+        norm.momentum = 0.0
+    model(images, training=True)

@@ -38,6 +38,17 @@ class TestStep:
         assert float(metrics["mse"]) == pytest.approx(np.mean(error**2), rel=1e-4)
         assert float(metrics["loss"]) == pytest.approx(0.5 * np.mean((255 * error) ** 2), rel=1e-4)
 
+    @pytest.mark.parametrize(("size", "rows"), [(5, slice(2, 7)), (4, slice(2, 6))])
+    def test_the_loss_may_be_taken_on_the_centre(self, rng, size, rows):
+        config = dataclasses.replace(SMALL, loss_center=size)
+        model = new_model(config)
+        degraded, clean = new_batch(rng)
+        _, metrics = TrainingStep(model, config)(
+            first_state(model, config), [(degraded, clean)], 1e-3
+        )
+        error = (np.asarray(model(degraded, training=True)) - clean)[:, rows, rows]
+        assert float(metrics["loss"]) == pytest.approx(0.5 * np.mean((255 * error) ** 2), rel=1e-4)
+
     def test_gradient_is_that_of_finite_differences(self, rng):
         """Moments after one step from zero are 0.1 times the clipped gradient."""
         config = dataclasses.replace(SMALL, clip_norm=1e9)
@@ -173,6 +184,8 @@ class TestSchedule:
             {"steps": 0},
             {"precision": "int8"},
             {"patch_size": (46,)},
+            {"loss_center": 46},
+            {"initializer": "zeros"},
             {"num_states": (12, 4), "phase_ends": (0.5,)},
             {"num_states": (4, 12)},
             {"phase_ends": (0.5, 0.4)},

@@ -14,8 +14,9 @@ import pytest
 
 import nlrn_tf
 from nlrn_tf import precision
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, NotFiniteError
 from nlrn_tf.imaging.files import write_image
+from nlrn_tf.training import trainer
 from nlrn_tf.training.checkpoint import latest_checkpoint
 from nlrn_tf.training.curve import read_curve
 from nlrn_tf.training.step import TrainingStep
@@ -127,6 +128,7 @@ class TestRun:
         a, b = nlrn_tf.load_model(first), nlrn_tf.load_model(second)
         for x, y in zip(a.trainable_variables, b.trainable_variables, strict=True):
             np.testing.assert_allclose(x, y, atol=1e-6)
+        assert a.config.trained_on == ("photos",)
         without = dataclasses.replace(a.config, correlation_propagation=False)
         other = str(tmp_path / "other.keras")
         save_model(nlrn_tf.NLRN(without), other)
@@ -248,3 +250,26 @@ def test_the_smoke_run_on_real_records(data_dir, tmp_path):
     ]
     assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:5])
     assert time.monotonic() - start < 300
+
+
+class TestUnsettledNetworks:
+    """Before the moving statistics have settled a network without softmax may not be finite."""
+
+    @pytest.fixture
+    def not_finite(self, monkeypatch):
+        def validate(*_):
+            raise NotFiniteError("the model returned values that are not finite")
+
+        monkeypatch.setattr(trainer, "validate", validate)
+
+    def test_an_early_validation_does_not_stop_the_run(self, photos, tmp_path, not_finite, capfd):
+        config = dataclasses.replace(SMALL, steps=4, validation_steps=2)
+        weights = train(config, workdir=tmp_path, data_dir=photos)
+        assert nlrn_tf.load_model(weights).config.noise_sigma == 25
+        assert capfd.readouterr().err.count("no validation yet") == 2
+        assert not (tmp_path / "best.keras").exists()
+
+    def test_a_later_one_does(self, photos, tmp_path, not_finite, monkeypatch):
+        monkeypatch.setattr(trainer, "SETTLED_UPDATES", 2)
+        with pytest.raises(NLRNError, match="not finite"):
+            train(dataclasses.replace(SMALL, steps=2), workdir=tmp_path, data_dir=photos)
