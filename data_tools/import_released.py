@@ -12,6 +12,7 @@ from absl import flags
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from nlrn_tf import cli
+from nlrn_tf.errors import printable
 from nlrn_tf.tasks.registry import task_names
 
 FLAGS = flags.FLAGS
@@ -49,7 +50,8 @@ def main(_):
     else:
         model = import_checkpoint(FLAGS.checkpoint, **config)
     save_model(model, FLAGS.output)
-    print(f"{FLAGS.output}: {model.config.num_states} states, {model.count_params()} parameters")
+    size = f"{model.config.num_states} states, {model.count_params()} parameters"
+    print(printable(f"{FLAGS.output}: {size}"))
 
 
 if __name__ == "__main__":

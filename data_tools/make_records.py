@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from nlrn_tf import cli
 from nlrn_tf.datasets import location
+from nlrn_tf.errors import printable
 from nlrn_tf.imaging.colour import CHANNELS
 from nlrn_tf.tasks.registry import all_tasks
 from nlrn_tf.training.settings import TrainingConfig
@@ -43,7 +44,11 @@ def main(_):
         channel=FLAGS.channel,
         num_shards=FLAGS.num_shards,
     )
-    print(f"{records.directory}: {len(records.images)} images in {len(records.shards)} files")
+    print(
+        printable(
+            f"{records.directory}: {len(records.images)} images in {len(records.shards)} files"
+        )
+    )
 
 
 if __name__ == "__main__":

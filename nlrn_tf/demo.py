@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 
 from nlrn_tf import cli
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, printable
 
 MIN_GAIN = 5.0  # dB; at noise levels from 15 on a sound denoiser gains 8 and more
 
@@ -64,7 +64,7 @@ def demo(
     for name, result in results.items():
         write_image(Path(output_dir) / f"{name}.png", result)
     print(f"noise level {sigma:g}: " + ", ".join(panels))
-    print(f"see {Path(output_dir) / 'comparison.png'}")
+    print(printable(f"see {Path(output_dir) / 'comparison.png'}"))
     gain = scores["restored"] - scores["noisy"]
     if gain < MIN_GAIN:
         raise NLRNError(

@@ -22,6 +22,14 @@ CONNECT_TIMEOUT = 20.0  # seconds, as gRPC has
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
+def printable(text: str) -> str:
+    """Text with control characters escaped, which names of files and answers may have."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
 class ClientError(Exception):
     """A problem that the user can mend, in one line. It ends the run."""
 

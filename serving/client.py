@@ -30,6 +30,7 @@ from calls import (
     ImageError,
     UnavailableError,
     grpc_call,
+    printable,
     rest_call,
     with_retries,
 )
@@ -101,7 +102,7 @@ def main(arguments: list[str]) -> None:
             f"{server}: not available after {_RETRIES.value + 1} attempts ({error}); is it "
             "running? See --server and --retries"
         ) from error
-    print(f"{count} image{'' if count == 1 else 's'} restored: {_OUTPUT.value}")
+    print(printable(f"{count} image{'' if count == 1 else 's'} restored: {_OUTPUT.value}"))
 
 
 def restore_files(call: Call, jobs: dict[Path, Path], concurrency: int = 1) -> int:
@@ -126,7 +127,8 @@ def restore_files(call: Call, jobs: dict[Path, Path], concurrency: int = 1) -> i
             if isinstance(result, ImageError):
                 failures.append(f"{source}: {result}")
                 if len(jobs) > 1:
-                    progress.console.print(failures[-1], markup=False, soft_wrap=True)
+                    line = printable(failures[-1])
+                    progress.console.print(line, markup=False, soft_wrap=True)
             elif isinstance(result, Exception):
                 raise result
             else:
@@ -293,7 +295,7 @@ def run() -> int:
         message, code = str(error), 1
     except KeyboardInterrupt:
         message, code = "interrupted", 130
-    print(f"{Path(sys.argv[0]).name}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{Path(sys.argv[0]).name}: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

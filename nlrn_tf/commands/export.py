@@ -15,6 +15,7 @@ import re
 from absl import flags
 
 from nlrn_tf import cli, precision
+from nlrn_tf.errors import printable
 from nlrn_tf.export.limits import MAX_PIXELS
 
 FLAGS = flags.FLAGS
@@ -94,7 +95,7 @@ def main(_: list[str]) -> None:
             precision=FLAGS.precision,
             noise_sigma=FLAGS.noise_sigma,
         )
-    print(f"Exported to {path}")
+    print(printable(f"Exported to {path}"))
 
 
 def run() -> None:

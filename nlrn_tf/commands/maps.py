@@ -9,6 +9,7 @@ window and the weights of each state, and maps.npz with the weights.
 from absl import flags
 
 from nlrn_tf import cli
+from nlrn_tf.errors import printable
 
 FLAGS = flags.FLAGS
 
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> None:
     image = unit_range(rgb_to_grey(read_image(arguments[0])))
     maps = correlation_maps(load_model(FLAGS.weights), image, pixels)
     for path in save_maps(maps, image, FLAGS.output):
-        print(path)
+        print(printable(str(path)))
 
 
 def run() -> None:

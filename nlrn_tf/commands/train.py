@@ -10,7 +10,7 @@ from absl import flags
 from nlrn_tf import cli
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.datasets import location
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, printable
 from nlrn_tf.tasks.registry import task_named
 from nlrn_tf.training.settings import NETWORK_FIELDS, TrainingConfig
 
@@ -56,7 +56,7 @@ def main(_: list[str]) -> None:
         init_weights=FLAGS.init_weights or None,
         on_start=on_start,
     )
-    print(weights)
+    print(printable(str(weights)))
 
 
 def run() -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from nlrn_tf.data.pipeline import PipelineConfig, make_dataset
 from nlrn_tf.data.record_manifest import SCHEMA_VERSION, RecordSet, load_records
 from nlrn_tf.data.record_reading import read_examples, reading
+from nlrn_tf.errors import printable
 from nlrn_tf.imaging.files import write_image
 from nlrn_tf.tasks.registry import all_tasks
 
@@ -75,14 +77,15 @@ def _first_task(channel: str) -> str:
 
 
 def _print_summary(records: RecordSet) -> None:
-    table = Table("file", "images", "MB", "sha256", title=str(records.directory))
+    table = Table("file", "images", "MB", "sha256", title=escape(printable(str(records.directory))))
     for shard in records.shards:
         table.add_row(shard.file, str(shard.images), f"{shard.bytes / 1e6:.1f}", shard.sha256[:12])
     console = Console()
     console.print(table)
+    counts = ", ".join(f"{source}: {count}" for source, count in records.sources.items())
     console.print(
         f"schema {SCHEMA_VERSION}, channel {records.channel}, "
-        f"{', '.join(f'{source}: {count}' for source, count in records.sources.items())}, "
+        f"{escape(printable(counts))}, "
         f"{records.pixels / 1e6:.1f} million pixels: sound",
         highlight=False,
         soft_wrap=True,

@@ -20,7 +20,7 @@ from rich.markup import escape
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.datasets import location
 from nlrn_tf.datasets.benchmarks import BENCHMARKS, benchmark_images, check_names
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, printable
 from nlrn_tf.evaluation.forecast import forecast
 from nlrn_tf.evaluation.report import print_overview, print_scores
 from nlrn_tf.evaluation.scores import Scores, resume, write_scores
@@ -255,7 +255,7 @@ def check_purpose(config: NLRNConfig, settings: EvaluationSettings) -> None:
         )
     warning = settings.of_task.check_weights(config, weights, **settings.degradation)
     if warning:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(printable(f"warning: {warning}"), file=sys.stderr)
 
 
 def _restorer(settings: EvaluationSettings, model: Model | None) -> Restorer | None:

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nlrn_tf.datasets.benchmarks import BENCHMARKS, all_paper_figures, published_figures
+from nlrn_tf.errors import printable
 from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
 
 
@@ -31,7 +32,7 @@ def print_scores(result: dict, settings: EvaluationSettings, console: Console) -
         table.add_row(name, *first, *_cells(scores), f"{seconds:.2f}", style=style)
 
     for image in result["images"]:
-        row(escape(image["name"]), image, image["seconds"])
+        row(escape(printable(image["name"])), image, image["seconds"])
     table.add_section()
     row(_mean_label(result, settings), result, result["seconds_per_image"], style="bold")
     reference = _reference_rows(result, settings)

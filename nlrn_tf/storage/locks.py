@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, printable
 from nlrn_tf.files import writing
 from nlrn_tf.storage import flock
 
@@ -55,8 +55,9 @@ def _locked(path: Path, subject: Path) -> Iterator[None]:
     with writing(subject):
         handle = _take(path, subject)
     if handle is None:
+        name = printable(str(subject))
         print(
-            f"warning: {subject}: this file system has no locks; let no other process use it",
+            f"warning: {name}: this file system has no locks; let no other process use it",
             file=sys.stderr,
         )
     try:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from nlrn_tf.errors import printable
 from nlrn_tf.files import write_text, writing_by_tensorflow
 from nlrn_tf.progress import TimeLeft, shown
 from nlrn_tf.training.curve import COLUMNS
@@ -138,7 +139,7 @@ class Journal:
 
     def say(self, message: str) -> None:
         """Prints a line, above the progress line where there is one."""
-        self._console.print(message, highlight=False, soft_wrap=True)
+        self._console.print(printable(message), markup=False, highlight=False, soft_wrap=True)
 
     def _means(self) -> dict[str, float]:
         names = ("loss", "mse", "gradient_norm")
