@@ -45,6 +45,7 @@ KERNELS = csrc/processor.c $(wildcard csrc/portable/*.c csrc/amx/*.c)
 sanitize:
 	mkdir -p $(dir $(SANITIZED))
 	$(CC) -O1 -g -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=all \
+	  -include tests/support/emulated_tiles.h \
 	  -o $(SANITIZED) tests/support/kernels_driver.c $(KERNELS) -lm
 	$(SANITIZED)
 
