@@ -1,9 +1,6 @@
 """What the compiled kernels compute, by each that this machine can run, against the definition."""
 
 import concurrent.futures
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +8,9 @@ import tensorflow as tf
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from nlrn_tf import machine
 from nlrn_tf.layers import compiled
 from nlrn_tf.layers.attention import blocks, kernel, reference
 
-ROOT = Path(__file__).resolve().parents[3]
 VARIANTS = compiled.usable()
 IN_FLOAT32 = [name for name in VARIANTS if name != "amx"]
 SOFTMAX = {"border": "clamp", "normalization": "softmax"}
@@ -303,19 +298,3 @@ def test_a_kernel_that_is_not_there_is_refused():
             0,
             9,
         )
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
-def test_no_sanitizer_complains(tmp_path):
-    """Reads and writes outside the arrays, and what C leaves undefined."""
-    flags = ["-fsanitize=address,undefined", "-x", "c", "-", "-o", str(tmp_path / "probe")]
-    probe = subprocess.run(["cc", *flags], input=b"int main(void) { return 0; }", check=False)
-    if probe.returncode:
-        pytest.skip("the compiler has no sanitizers")
-    command = ["make", "sanitize", f"SANITIZED={tmp_path / 'kernels'}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    is_emulated = "avx512_bf16" in machine.processor_features()  # emulated_tiles.h
-    for name in {*VARIANTS, *(["amx"] if is_emulated else [])}:
-        assert f"{name}: clean" in done.stdout
