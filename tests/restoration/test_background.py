@@ -25,7 +25,8 @@ class Model:
 
 def main(_):
     files.read_photo = read
-    files.restore_files(Model(), [sys.path.pop()], sys.path.pop())
+    source, output = sys.path.pop(), sys.path.pop()
+    files.restore_files(Model(), [source], output, before_loading=cli.start_tensorflow)
 
 sys.path += sys.argv[:0:-1]
 del sys.argv[1:]

@@ -68,8 +68,9 @@ def jpeg(monkeypatch):
 def photos(tmp_path):
     y, x = np.mgrid[:48, :56]
     for number, name in enumerate("abc"):
-        wave = np.sin(x / (3 + number)) * np.cos(y / 5)
-        write_image(tmp_path / "photos" / f"{name}.png", (128 + 90 * wave).astype(np.uint8))
+        for folder, length in (("photos", 5), ("others", 6)):
+            wave = np.sin(x / (3 + number)) * np.cos(y / length)
+            write_image(tmp_path / folder / f"{name}.png", (128 + 90 * wave).astype(np.uint8))
     return tmp_path
 
 
@@ -90,7 +91,7 @@ SETTINGS = {
 
 
 def test_a_third_task_trains_evaluates_and_restores(jpeg, photos, monkeypatch):
-    monkeypatch.setitem(BENCHMARKS, "Waves", Benchmark("photos", 3, "jpeg"))
+    monkeypatch.setitem(BENCHMARKS, "Waves", Benchmark("others", 3, "jpeg"))
     config = TrainingConfig.of(**SETTINGS)
     weights = train(config, workdir=photos / "run", data_dir=photos)
     model = nlrn_tf.load_model(weights)
