@@ -81,9 +81,9 @@ class Recurrent(keras.layers.Layer):
         features = ops.relu(features)
         features, correlation = self._apply_non_local(number, features, correlation, training)
         features, used_a = self.norm_a(features, state=number, training=training)
-        features = self.conv_a(features, state=number)
+        features = self.conv_a(features, state=number, training=training)
         features, used_b = self.norm_b(features, state=number, training=training)
-        features = self.conv_b(ops.relu(features), state=number)
+        features = self.conv_b(ops.relu(features), state=number, training=training)
         state = ops.cast(features, first_state.dtype) + first_state
         return state, correlation, (used_non_local, used_a, used_b)
 

@@ -115,14 +115,14 @@ class StatewiseConv(keras.layers.Layer):
         sets = [self.kernel_initializer.clone()(shape[1:], dtype=dtype) for _ in range(shape[0])]
         return ops.stack(sets)
 
-    def call(self, inputs, state=0):
+    def call(self, inputs, state=0, training=False):
         """`[B, H, W, C]` to `[B, H, W, filters]`."""
-        return self.linear(inputs, state) + ops.cast(self.bias_of(state), inputs.dtype)
+        return self.linear(inputs, state, training) + ops.cast(self.bias_of(state), inputs.dtype)
 
-    def linear(self, inputs, state=0):
+    def linear(self, inputs, state=0, training=False):
         """The convolution without its bias, in the dtype of `inputs`."""
         kernel = self.kernel[self._set_of(state)]
-        return convolve(inputs, kernel, by_kernel=self.by_kernel)
+        return convolve(inputs, kernel, by_kernel=self.by_kernel, training=training)
 
     def bias_of(self, state):
         """`[filters]`."""

@@ -77,11 +77,12 @@ def test_gradient_is_that_of_the_definition(variant, rng):
 
 
 @pytest.mark.parametrize(
-    ("variants", "dtype", "kernel_size", "channels", "expected"),
+    ("variants", "dtype", "kernel_size", "channels", "expected"),  # in inference
     [
         (["avx2"], "float32", 3, (64, 128), "avx2"),
         (["avx512", "avx2"], "float32", 3, (64, 64), "avx512"),
-        (["avx512", "avx2"], "bfloat16", 3, (64, 64), None),
+        (["avx512", "avx2"], "bfloat16", 3, (64, 64), "avx512"),
+        (["amx", "avx512"], "bfloat16", 3, (64, 64), None),
         (["amx", "avx512"], "float32", 3, (64, 64), "avx512"),
         (["avx2"], "float16", 3, (64, 64), None),
         (["avx2"], "float64", 3, (64, 64), None),
@@ -97,6 +98,19 @@ def test_where_it_is_used(monkeypatch, variants, dtype, kernel_size, channels, e
     images = tf.zeros((1, 5, 5, channels[0]), dtype)
     weights = tf.zeros((kernel_size, kernel_size, *channels))
     assert convolution._variant_for(images, weights) == expected
+
+
+@needs_kernel
+def test_bfloat16_is_rounded_once_in_inference_and_left_alone_in_training(variant, rng):
+    images, weights = (tf.cast(x, "bfloat16") for x in operands(rng, 1, 12, 9, 32, 16))
+    assert is_by_kernel(images, weights)
+    convolved = convolve(images, weights)
+    assert convolved.dtype == tf.bfloat16
+    exact = by_definition(tf.cast(images, "float32"), tf.cast(weights, "float32"))
+    # Of the half of the last place, and the sums in float32 before it.
+    np.testing.assert_allclose(tf.cast(convolved, "float64"), exact, rtol=2**-8, atol=1e-4)
+    trained = convolve(images, weights, training=True)
+    np.testing.assert_array_equal(trained, convolve(images, weights, by_kernel=False))
 
 
 @needs_kernel
