@@ -6,6 +6,7 @@ that of the blocks.
 """
 
 import functools
+import weakref
 
 import keras
 import numpy as np
@@ -26,6 +27,12 @@ MOST_PARTS = 64
 # they may have pieces enough for the threads to end together.
 BAND_ROWS = {"amx": 64}
 OTHER_BAND_ROWS = 32
+
+
+# By their address, the arrays of logits that are alive. What TensorFlow passes is a view; returned,
+# it would keep the tensor of the state before, and a chain of these ends link by link, while the next
+# image is under way.
+_LOGITS: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
 
 def variant_for(dtype: str, channels=()) -> str | None:
@@ -175,8 +182,11 @@ def _accumulate_batch(attend_batch, queries, keys, values, logits=None):
         window_size = attend_batch.args[1]
         size = compiled.kernels.num_logits(height, width, window_size)
         logits = compiled.aligned_empty((batch, size), np.float32)
+        _LOGITS[logits.ctypes.data] = logits
     elif not logits.flags.writeable:
         logits = logits.copy()
+    else:
+        logits = _LOGITS.get(logits.ctypes.data, logits)
     return attend_batch(queries, keys, values, logits=logits, has_past=has_past), logits
 
 

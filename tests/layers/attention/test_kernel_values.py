@@ -212,6 +212,24 @@ def test_logits_that_are_kept_give_the_same_as_all_factors(monkeypatch, name, bo
             np.testing.assert_allclose(one, another, atol=2e-5)
 
 
+def test_logits_do_not_outlive_their_image():
+    """TensorFlow lets go of an array at the next call of a function of NumPy arrays."""
+    rng = np.random.default_rng(0)
+    tensors = [features(rng, 1, 20, 30, 16, dtype="float32") for _ in range(3)]
+
+    @tf.function(autograph=False)
+    def run(queries, keys, values):
+        logits = None
+        for state in range(1, 9):
+            attended, logits = kernel.accumulating_attention(
+                [queries] * state, [keys] * state, values, logits, window_size=9, **SOFTMAX
+            )
+        return kernel.attention(queries, keys, attended, window_size=9, **SOFTMAX)
+
+    run(*tensors)
+    assert not kernel._LOGITS
+
+
 @pytest.mark.parametrize("name", IN_FLOAT32)
 def test_logits_of_another_size_are_refused(name):
     array = np.ones((9, 9, 32), np.float32)
