@@ -39,7 +39,10 @@ def test_it_equals_restore(folder):
     ):
         expected = nlrn_tf.restore(model, to_batch(image)[0])
         np.testing.assert_allclose(output["output"][0], expected, atol=1e-5)
-        np.testing.assert_array_equal(from_file(content), nlrn_tf.restore(model, image))
+        served, restored = from_file(content).astype(int), nlrn_tf.restore(model, image)
+        near_a_half = np.abs(expected.reshape(image.shape) * 255 % 1 - 0.5) < 0.003
+        assert np.abs(served - restored).max() <= 1
+        assert not np.any((served != restored) & ~near_a_half)
 
 
 def test_the_first_request_after_warmup_is_not_slow(folder):

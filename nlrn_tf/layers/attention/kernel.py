@@ -30,8 +30,8 @@ OTHER_BAND_ROWS = 32
 
 
 # By their address, the arrays of logits that are alive. What TensorFlow passes is a view; returned,
-# it would keep the tensor of the state before, and a chain of these ends link by link, while the next
-# image is under way.
+# it would keep the tensor of the state before, and a chain of these ends link by link, while the
+# next image is under way.
 _LOGITS: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
 
