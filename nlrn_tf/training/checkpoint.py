@@ -151,7 +151,8 @@ def _text(content: bytes) -> str:
     shape, _, dtype, values = _parsed(content)
     if dtype.kind != "U" or shape or len(values) != dtype.itemsize:
         raise MisfitError("meta is not a text")
-    return str(np.frombuffer(values, dtype)[0])
+    # NumPy would make a string of numbers that are no characters.
+    return values.decode("utf-32-be" if dtype.byteorder == ">" else "utf-32-le").rstrip("\0")
 
 
 def _parsed(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype, bytes]:

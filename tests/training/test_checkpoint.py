@@ -57,6 +57,13 @@ def npy(array):
     return content.getvalue()
 
 
+def test_a_number_that_is_no_character(saved):
+    """NumPy makes a string of it, which ends Python where it is printed."""
+    content = saved[1][META]
+    bad = content[:-8] + (0x934BC764).to_bytes(4, "little") + content[-4:]
+    refused(saved, {**saved[1], META: bad}, "can't decode bytes")
+
+
 @pytest.mark.parametrize("part", ["trainable", "non_trainable", "momentum", "velocity", "ema"])
 def test_a_missing_part_is_no_training_without_it(saved, part):
     entries = {name: content for name, content in saved[1].items() if not name.startswith(part)}
