@@ -1,14 +1,20 @@
 """Where the tests find data sets and oracles, and small helpers for all of them."""
 
 import os
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+# The same examples in every run; `--hypothesis-profile=default` looks for others.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser):
@@ -33,6 +39,17 @@ def data_dir() -> Path:
 def reference_dir() -> Path:
     """The oracles: `$NLRN_REFERENCE_DIR`, else `shared/reference` beside the repository."""
     return _folder("NLRN_REFERENCE_DIR", SHARED / "reference")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def seeded_module():
+    """Keras draws the seeds of initial weights from Python's generator."""
+    random.seed(0)
+
+
+@pytest.fixture(autouse=True)
+def seeded(seeded_module):
+    random.seed(1)
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ def told(shapes: Sequence[Shape | None], seconds: float, faster: Sequence[str]) 
 
 def in_words(seconds: float) -> str:
     """A duration, as exact as an estimate is."""
-    if seconds < 90:
+    if seconds < 105:
         return f"{10 * round(seconds / 10)} seconds"
     minutes = round(seconds / 60)
     if minutes < 60:

@@ -44,7 +44,7 @@ def test_each_opponent_plane_is_restored_at_its_level(model, photo):
     found = Restorer(model).values(photo)
     np.testing.assert_allclose(found, expected, atol=2e-5)
     by_channels = Restorer(model, colour="channels").values(photo)
-    assert np.abs(by_channels - found).max() > 0.003
+    assert np.abs(by_channels - found).max() > 0.001  # far above the rounding allowed for above
 
 
 def test_a_level_of_its_own_for_each_plane(model, photo):
