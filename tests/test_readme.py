@@ -56,6 +56,11 @@ TOOLS = [
     ROOT / "maintenance" / f"{name}.py" for name in ("compare_crops", "plot_curve", "results_table")
 ]
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+SLOW = ("run_export.py",)
+CASES = [
+    pytest.param(line, marks=pytest.mark.slow) if any(name in line for name in SLOW) else line
+    for line in COMMANDS
+]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +99,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", CASES)
 def test_command(command, folder, request):
     words = shlex.split(command)
     if words[0] == "make":

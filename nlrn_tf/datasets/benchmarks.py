@@ -23,6 +23,8 @@ class Benchmark:
       names: of its images without suffix, where the folder holds others too; else empty.
       part_of: another folder that holds the same photographs; a network trained on it knows them.
       recipe: below `flags/`, one that does not train on its images.
+      paper_name: what the paper's table calls it, where that is not its name.
+      home: where it is got by hand, if `data_tools/prepare_datasets.py` does not get it.
     """
 
     folder: str
@@ -32,6 +34,8 @@ class Benchmark:
     names: frozenset[str] = frozenset()
     part_of: str | None = None
     recipe: str = "denoise_s25.cfg"
+    paper_name: str | None = None
+    home: str | None = None
 
 
 # The colour originals of BSD68 among BSDS500 val: their grey differs from it by rounding alone.
@@ -113,6 +117,14 @@ BENCHMARKS = {
     "BSD68": Benchmark("BSD68", 68, "denoise", part_of="BSDS500/val"),
     "CBSD68": Benchmark("BSDS500/val", 68, "denoise", colour=True, names=_CBSD68),
     "BSD200": Benchmark("BSDS500/test", 200, "denoise", recipe="paper/table5_s30.cfg"),
+    "S14": Benchmark(
+        "S14",
+        14,
+        "denoise",
+        recipe="paper/table5_s30.cfg",
+        paper_name="14 images",
+        home="https://github.com/tyshiwo/MemNet/tree/master/data/GaussianDenoising/S14",
+    ),
     "Set5": Benchmark("Set5", 5, "sr"),
     "Set14": Benchmark("Set14", 14, "sr"),
     "BSD100": Benchmark("BSDS500/val", 100, "sr", recipe="sr.cfg"),
@@ -145,6 +157,8 @@ def benchmark_images(
         f"--sets={benchmark.folder}` gets it "
         "(`--from=FOLDER` takes it from a local folder)"
     )
+    if benchmark.home is not None:
+        remedy = f"put the {benchmark.count} images of {benchmark.home} there"
     try:
         paths = find_images(folder)
     except NLRNError as error:
@@ -206,6 +220,8 @@ def all_paper_figures(
 ) -> list[tuple[int, dict[str, dict]]]:
     """The same of each table that has figures: `[(number of the table, figures)]`."""
     found = []
+    benchmark = BENCHMARKS.get(name)
+    name = benchmark.paper_name or name if benchmark else name
     for table in _figures("paper_results.json")["tables"]:
         figures = table["results"].get(name, {}).get(f"{setting or 0:g}")
         if table["task"] == task and figures:
@@ -223,11 +239,12 @@ def paper_rows(number: int) -> tuple[str, list[tuple[str, float]]]:
       The name of the task, and the data set and noise sigma or scale of each row.
     """
     table = next(t for t in _figures("paper_results.json")["tables"] if t["table"] == number)
+    names = {benchmark.paper_name or name: name for name, benchmark in BENCHMARKS.items()}
     rows = [
-        (name, float(setting))
+        (names[name], float(setting))
         for name, results in table["results"].items()
         for setting in results
-        if name in BENCHMARKS
+        if name in names
     ]
     return table["task"], rows
 

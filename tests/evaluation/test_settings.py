@@ -30,7 +30,7 @@ TABLE_6 = [(name, scale) for name in ("Set5", "Set14", "BSD100", "Urban100") for
         ({"dataset": "table4", "noise_sigma": "15"}, [row for row in TABLE_4 if row[1] == 15]),
         (
             {"dataset": "table5", "weights": "mine.keras"},
-            [(name, level) for name in ("BSD200", "Urban100") for level in (30, 50, 70)],
+            [(name, level) for name in ("S14", "BSD200", "Urban100") for level in (30, 50, 70)],
         ),
         ({"dataset": "table6", "method": "bicubic"}, TABLE_6),
     ],

@@ -37,7 +37,7 @@ def export_small_network(folder: Path, **config) -> Export:
 
 def write_small_network(path: Path, **config) -> Path:
     """Random weights that change an image by some ten grey levels."""
-    model = NLRN(NLRNConfig(**SMALL, **config))
+    model = NLRN(NLRNConfig(**{**SMALL, **config}))
     rng = np.random.default_rng(5)
     for weight in model.weights:
         weight.assign(weight + rng.normal(0, 0.05, weight.shape))

@@ -7,24 +7,14 @@ import numpy as np
 import pytest
 
 import nlrn_tf
-from nlrn_tf.config import SIMILARITIES
 from nlrn_tf.precision import POLICIES
 from nlrn_tf.restoration.inference import apply_model
 from nlrn_tf.training.settings import TrainingConfig
 from nlrn_tf.training.state import first_state
 from nlrn_tf.training.step import TrainingStep
 from tests.support.training import new_batch, settle
+from tests.support.variants import SIZES, VARIANTS
 
-SIZES = {"filters": 6, "embedding_size": 3, "num_states": 4, "window_size": 7}
-VARIANTS = [
-    *({"similarity": name} for name in SIMILARITIES),
-    {"tied_weights": False},
-    {"correlation_propagation": False},
-    {"non_local_every": 0},
-    {"non_local_every": 0, "filters": 7},  # the channels make up for the missing module
-    {"non_local_every": 2},
-    {"non_local_every": 3},
-]
 QUICK = [VARIANTS[4]]  # dot products: the one that nothing bounds
 CASES = [
     pytest.param(changes, id=str(changes), marks=() if changes in QUICK else pytest.mark.slow)
