@@ -56,8 +56,12 @@ class Distribution:
         return backend.compiled(gradients)
 
     def gathered(self, *numbers: float) -> np.ndarray:
-        """The numbers of each worker, float64 `[workers, len(numbers)]`; waits for all of them."""
+        """The numbers of each worker, float64 `[workers, len(numbers)]`; at least one number."""
         return np.array([numbers], np.float64)
+
+    def wait(self) -> None:
+        """Returns when every worker has called it."""
+        self.gathered(0)
 
     @contextlib.contextmanager
     def watching_others(self) -> Iterator[None]:
@@ -68,10 +72,10 @@ class Distribution:
     def chief_first(self) -> Iterator[None]:
         """Lets the other workers do the same after the chief."""
         if not self.is_chief:
-            self.gathered()
+            self.wait()
         yield
         if self.is_chief:
-            self.gathered()
+            self.wait()
 
     def require_same(self, config: TrainingConfig, run: Checkpoint) -> None:
         """Raises NLRNError unless all workers have the same settings and the same checkpoint."""
