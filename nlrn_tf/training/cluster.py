@@ -45,7 +45,8 @@ def cluster() -> Cluster:
             f"{VARIABLE}: is not set; distribute=multi_worker takes the addresses of all workers "
             f"from this environment variable, such as {_EXAMPLE}"
         )
-    with reading(VARIABLE, "wrong value", f"give one such as {_EXAMPLE}"):
+    example = _EXAMPLE.replace("{", "{{").replace("}", "}}")
+    with reading(VARIABLE, "wrong value", f"give one such as {example}"):
         content = checked(dict[str, object], parsed_json(text), "TF_CONFIG")
         jobs = checked(dict[str, list[Address]], content.get("cluster"), "cluster")
         task = checked(dict[str, object], content.get("task"), "task")

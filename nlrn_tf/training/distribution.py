@@ -22,6 +22,7 @@ from nlrn_tf.layers.replicas import replicated
 from nlrn_tf.settings import require
 from nlrn_tf.training.checkpoint import Checkpoint
 from nlrn_tf.training.cluster import VARIABLE, Cluster, cluster
+from nlrn_tf.training.quiet import native_errors_held_back
 from nlrn_tf.training.settings import TrainingConfig
 
 
@@ -177,17 +178,14 @@ class _Workers(_Strategy):
         self.workers, self.worker = len(cluster.addresses), cluster.worker
         address = cluster.addresses[self.worker]
         print(f"worker {self.worker} ({address}) waits for the others", file=sys.stderr, flush=True)
-        # Ctrl-C ends the waiting at once: Python would not hear of it before its end.
-        before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-        try:
-            super().__init__(tf.distribute.MultiWorkerMirroredStrategy())
-        except Exception as error:  # TensorFlow's
-            raise NLRNError(
-                f"{VARIABLE}: worker {self.worker} at {address} cannot join the others "
-                f"({reason_of(error)}); is the port in use, or another worker gone?"
-            ) from error
-        finally:
-            signal.signal(signal.SIGINT, before)
+        with native_errors_held_back(), _interrupted_at_once():
+            try:
+                super().__init__(tf.distribute.MultiWorkerMirroredStrategy())
+            except (tf.errors.OpError, ValueError, RuntimeError) as error:
+                raise NLRNError(
+                    f"{VARIABLE}: worker {self.worker} at {address} cannot join the others "
+                    f"({reason_of(error)}); is the port in use, or another worker gone?"
+                ) from error
         self._sum = tf.function(self._summed, autograph=False)
 
     def gathered(self, *numbers):
@@ -203,15 +201,26 @@ class _Workers(_Strategy):
 
     @contextlib.contextmanager
     def watching_others(self):
-        try:
-            yield
-        except tf.errors.OpError as error:
-            if "ollective" not in str(error):
-                raise
-            raise NLRNError(
-                f"distribute=multi_worker: worker {self.worker} has lost another worker; start all "
-                "of them again to go on from the last checkpoint"
-            ) from error
+        with native_errors_held_back():
+            try:
+                yield
+            except tf.errors.OpError as error:
+                if "ollective" not in str(error):
+                    raise
+                raise NLRNError(
+                    f"distribute=multi_worker: worker {self.worker} has lost another worker; start "
+                    "all of them again to go on from the last checkpoint"
+                ) from error
+
+
+@contextlib.contextmanager
+def _interrupted_at_once() -> Iterator[None]:
+    """Ctrl-C ends the process; Python would not hear of it before native code has ended."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _several(devices: list) -> list:
