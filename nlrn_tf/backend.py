@@ -45,6 +45,33 @@ def gpu_compute_capability() -> tuple[int, int] | None:
     return tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")
 
 
+def jax_devices() -> list:
+    """The devices of this process that JAX computes on."""
+    import jax
+
+    return jax.local_devices()
+
+
+def compiled_for_jax_devices(function: Callable) -> Callable:
+    """`function` of a state and of batches, compiled by JAX for all devices of this process.
+
+    Each device gets an equal part of every batch, along its first axis, and the whole state. The
+    result is that of one device for the whole batch, and is on each of them.
+    """
+    import jax
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+    mesh = Mesh(jax.local_devices(), ("batch",))
+    whole = NamedSharding(mesh, PartitionSpec())
+    shared = NamedSharding(mesh, PartitionSpec("batch"))
+
+    def on_devices(state, batches):
+        return function(state, *batches)
+
+    step = jax.jit(on_devices, in_shardings=(whole, shared), out_shardings=whole)
+    return lambda state, *batches: step(state, batches)
+
+
 def compiled(function: Callable) -> Callable:
     """A step of training, compiled for each structure and shape of its arguments.
 
@@ -161,14 +188,25 @@ def normalize(inputs, mean, variance, gamma, beta, epsilon: float):
     return ops.cast(outputs, inputs.dtype)
 
 
-def normalize_by_batch(inputs, gamma, beta, epsilon: float):
+def normalize_by_batch(
+    inputs, gamma, beta, epsilon: float, mean_over_replicas: Callable | None = None
+):
     """Batch normalisation of `[B, H, W, C]` over batch and pixels.
 
+    Args:
+      inputs: `[B, H, W, C]`; the share of this replica where there are several.
+      gamma, beta, epsilon: scale and offset `[C]`, and what is added to the variance.
+      mean_over_replicas: of a tensor, where several replicas share the batch in equal parts. Only
+        on TensorFlow: under JAX an array is the whole batch, wherever its parts are.
+
     Returns:
-      `[B, H, W, C]`, dtype of `inputs`, and the float32 mean and (biased) variance `[C]`.
+      `[B, H, W, C]`, dtype of `inputs`, and the float32 mean and (biased) variance `[C]` of the
+      whole batch.
     """
     from keras import ops
 
+    if mean_over_replicas:
+        return _normalize_by_shared_batch(inputs, gamma, beta, epsilon, mean_over_replicas)
     if _is_tensorflow():
         outputs, mean, variance = _fused_batch_norm(inputs, gamma, beta, epsilon)
         size = ops.shape(inputs)
@@ -206,3 +244,51 @@ def _fused_batch_norm(inputs, gamma, beta, epsilon, mean=(), variance=()):
         epsilon=epsilon,
         is_training=isinstance(mean, tuple),
     )[:3]
+
+
+def _normalize_by_shared_batch(inputs, gamma, beta, epsilon, mean_over_replicas):
+    """`normalize_by_batch` where each replica has a part of the batch; on TensorFlow.
+
+    The gradient is written out: the operations one by one would keep several times as much, and the
+    fused one has no gradient for the statistics that it is given. With x' the normalised inputs it
+    is gamma / deviation (dy - mean(dy) - x' mean(dy x')), both means over the whole batch
+    (Ioffe and Szegedy 2015, section 3).
+    """
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def normalized(inputs, gamma, beta):
+        mean, variance = tf.nn.moments(tf.cast(inputs, tf.float32), (0, 1, 2))
+        # In float64, or the difference would lose the variance of nearly flat features.
+        moments = tf.cast(tf.stack([mean, variance]), tf.float64)
+        moments = mean_over_replicas(tf.stack([moments[0], moments[1] + moments[0] ** 2]))
+        mean = tf.cast(moments[0], tf.float32)
+        variance = tf.cast(moments[1] - moments[0] ** 2, tf.float32)
+        outputs = _fused_batch_norm(inputs, gamma, beta, epsilon, mean, variance)[0]
+
+        def gradient(of_outputs, *_):
+            of_inputs, of_gamma, of_beta = tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=of_outputs,
+                x=inputs,
+                scale=gamma,
+                reserve_space_1=mean,
+                reserve_space_2=variance,
+                reserve_space_3=tf.constant([], tf.float32),
+                epsilon=epsilon,
+                is_training=False,
+            )[:3]
+            count = tf.cast(tf.size(inputs[..., 0]), tf.float32)
+            means = mean_over_replicas(tf.stack([of_beta, of_gamma]) / count)
+            inverse = tf.math.rsqrt(variance + epsilon)
+            slope = gamma * inverse**2 * means[1]
+            through_moments = gamma * inverse * means[0] - slope * mean
+            return (
+                of_inputs
+                - tf.cast(tf.cast(inputs, tf.float32) * slope + through_moments, inputs.dtype),
+                of_gamma,
+                of_beta,
+            )
+
+        return (outputs, mean, variance), gradient
+
+    return normalized(inputs, gamma, beta)

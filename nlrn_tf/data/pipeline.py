@@ -71,6 +71,7 @@ def make_dataset(
     config: PipelineConfig,
     *,
     first_example: int = 0,
+    share: tuple[int, int] = (0, 1),
     cache_bytes: int = CACHE_BYTES,
 ) -> tf.data.Dataset:
     """Endless batches of training examples.
@@ -84,10 +85,12 @@ def make_dataset(
       config: what the examples are.
       first_example: number of the first example; training that has consumed `k` examples
         resumes with `k`, whatever the batch sizes were.
+      share: (k, n) for part k, from 0, of the n equal ones of each batch, in order of the examples;
+        only those examples are made. n divides `config.batch_size`.
       cache_bytes: memory for decoded images.
 
     Returns:
-      dataset of (degraded, clean), both float32 `[B, P, P, 1]`. `clean` is in [0, 1];
+      dataset of (degraded, clean), both float32 `[B / n, P, P, 1]`. `clean` is in [0, 1];
       `degraded` is not clipped.
 
     Raises:
@@ -107,8 +110,11 @@ def make_dataset(
     with tf.device("/CPU:0"):  # also on machines with an accelerator: tf.data runs on the CPU
         example = _example_function(_image_source(records, cache_bytes), config)
         numbered = _numbered_visits(visits, config.seed, first_example)
+        part, parts = share
+        if parts > 1:
+            numbered = _part_of_batches(numbered, config.batch_size, part, parts)
         examples = numbered.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        batches = examples.batch(config.batch_size, drop_remainder=True)
+        batches = examples.batch(config.batch_size // parts, drop_remainder=True)
         return batches.prefetch(tf.data.AUTOTUNE)
 
 
@@ -149,6 +155,17 @@ def _numbered_visits(visits: np.ndarray, seed: int, first_example: int) -> tf.da
 
     epochs = tf.data.Dataset.counter(first_epoch, dtype=tf.int64)
     return epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_visits))
+
+
+def _part_of_batches(numbered: tf.data.Dataset, batch_size: int, part: int, parts: int):
+    """Of every `batch_size` elements those of one of `parts` equal parts."""
+    size = batch_size // parts
+
+    def chosen(*columns):
+        return tuple(column[part * size : (part + 1) * size] for column in columns)
+
+    whole = numbered.batch(batch_size, drop_remainder=True)
+    return whole.map(tf.autograph.experimental.do_not_convert(chosen)).unbatch()
 
 
 def _stream_key(seed: int, stream: str) -> tf.Tensor:

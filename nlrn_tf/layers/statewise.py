@@ -9,6 +9,7 @@ from keras import ops
 
 from nlrn_tf import backend
 from nlrn_tf.layers.convolution import convolve
+from nlrn_tf.layers.replicas import mean_over_replicas
 
 
 @keras.saving.register_keras_serializable("nlrn_tf")
@@ -16,7 +17,8 @@ class StatewiseBatchNorm(keras.layers.Layer):
     """Batch normalisation with scale, offset and moving statistics of its own for each state.
 
     Sharing them between the states does not train. The statistics are computed
-    in float32 whatever the compute dtype is. Epsilon 1e-3, momentum 0.99 as released.
+    in float32 whatever the compute dtype is, of the whole batch where replicas share one.
+    Epsilon 1e-3, momentum 0.99 as released.
     """
 
     def __init__(self, num_states=1, momentum=0.99, epsilon=1e-3, **kwargs):
@@ -50,7 +52,9 @@ class StatewiseBatchNorm(keras.layers.Layer):
         """
         gamma, beta = self.gamma[state], self.beta[state]
         if training:
-            outputs, mean, variance = backend.normalize_by_batch(inputs, gamma, beta, self.epsilon)
+            outputs, mean, variance = backend.normalize_by_batch(
+                inputs, gamma, beta, self.epsilon, mean_over_replicas()
+            )
         else:
             mean, variance = self.moving_mean[state], self.moving_variance[state]
             outputs = backend.normalize(inputs, mean, variance, gamma, beta, self.epsilon)

@@ -173,3 +173,19 @@ class Journal:
         step = self._clock.step
         with writing_by_tensorflow(self._tensorboard), self._writer.as_default(step=step):
             yield
+
+
+class Silence:
+    """The journal of a worker that is not the chief."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def step(self, metrics: dict, learning_rate: float, skipped: int) -> None:
+        """Keeps nothing."""
+
+    def say(self, message: str) -> None:
+        """Prints nothing."""

@@ -14,10 +14,20 @@ class Clock:
         self.step = step
         self._minutes_before = minutes
         self._start = time.monotonic()
+        self._held: float | None = None
 
     @property
     def minutes(self) -> float:
+        return self.elapsed if self._held is None else self._held
+
+    @property
+    def elapsed(self) -> float:
+        """The minutes by the clock of this machine."""
         return self._minutes_before + (time.monotonic() - self._start) / 60
+
+    def hold(self, minutes: float) -> None:
+        """Makes `minutes` what the workers of a run have agreed on, until the next call."""
+        self._held = minutes
 
     @property
     def progress(self) -> float:

@@ -139,6 +139,13 @@ class TrainingConfig:
         choices=(AUTO, *POLICIES),
         may_change=True,
     )
+    distribute: str = setting(
+        "none",
+        "none: one device; mirrored: all GPUs of this machine; multi_worker: the machines that the "
+        "environment variable TF_CONFIG names. They share each batch, with the same result.",
+        choices=("none", "mirrored", "multi_worker"),
+        may_change=True,
+    )
     max_skipped: int = setting(
         20, "Stops after this many steps in a row without a finite gradient.", may_change=True
     )

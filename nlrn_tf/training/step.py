@@ -3,6 +3,8 @@
 The state is described in `state.py`.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from keras import ops
 
@@ -25,11 +27,13 @@ class TrainingStep:
     gradient is not finite changes nothing, except the loss scale in float16.
     """
 
-    def __init__(self, model: NLRN, config: TrainingConfig):
+    def __init__(self, model: NLRN, config: TrainingConfig, compiled: Callable = backend.compiled):
+        """A step of `model`; `compiled` compiles its gradients, for replicas where there are any
+        (`Distribution.compiled`)."""
         self._model = model
         self._config = config
         self._names = variables_of(model)
-        self._accumulate = backend.compiled(self._gradients)
+        self._accumulate = compiled(self._gradients)
         self._apply = backend.compiled(self._update)
 
     def __call__(self, state, batches, learning_rate):
@@ -38,7 +42,7 @@ class TrainingStep:
         Args:
           state: see `state.py`.
           batches: one pair (degraded, clean), each float32 `[B, P, P, 1]` in [0, 1], for each
-            part that the gradient is accumulated over.
+            part that the gradient is accumulated over; of several workers each gives its share.
           learning_rate: a float.
 
         Returns:

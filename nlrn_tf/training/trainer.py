@@ -18,8 +18,7 @@ A work folder holds
 import contextlib
 import dataclasses
 import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -36,10 +35,12 @@ from nlrn_tf.storage.locks import lock_folder
 from nlrn_tf.storage.temporary import remove_abandoned
 from nlrn_tf.tasks.registry import task_named
 from nlrn_tf.training.checkpoint import save_checkpoint
+from nlrn_tf.training.distribution import Distribution, distribution
 from nlrn_tf.training.growth import grow_state
-from nlrn_tf.training.journal import Journal
+from nlrn_tf.training.journal import Journal, Silence
 from nlrn_tf.training.schedule import Clock, learning_rate, phase_at
 from nlrn_tf.training.settings import GROWING, Phase, TrainingConfig
+from nlrn_tf.training.signals import catch_signals
 from nlrn_tf.training.start import fresh_run, network_config, resumed_run
 from nlrn_tf.training.state import to_numpy, variables_of, weights
 from nlrn_tf.training.step import TrainingStep
@@ -62,7 +63,8 @@ def train(
     """Trains a network, or goes on with the run in `workdir`.
 
     Resumed training equals uninterrupted training. Ctrl-C and SIGTERM save a checkpoint first. The
-    work folder is locked meanwhile.
+    work folder is locked meanwhile. With `distribute=multi_worker` each worker calls this; they
+    share the work folder, which the chief alone writes.
 
     Args:
       config: the settings.
@@ -78,23 +80,27 @@ def train(
 
     Raises:
       NLRNError: a setting is wrong, data is missing or damaged, the disk is full, another process
-        trains in `workdir` or makes records in `records_dir`, or
-        `max_skipped` steps in a row had a gradient that was not finite.
+        trains in `workdir` or makes records in `records_dir`, `max_skipped` steps in a row had a
+        gradient that was not finite, the replicas cannot share the batches, or another worker is
+        lost.
       KeyboardInterrupt: after Ctrl-C or SIGTERM, with a checkpoint written.
     """
     config = dataclasses.replace(config, precision=resolved(config.precision))
     workdir = require_text(workdir)
     records_dir = require_text(records_dir or workdir / "records")
-    with lock_folder(workdir):
-        for folder in (workdir, workdir / "checkpoints"):
-            remove_abandoned(folder)
-        records = ensure_records(
-            records_dir, data_dir, sources=config.sources, channel=task_named(config.task).channel
-        )
-        samples = validation_samples(config, data_dir)
-        with _catch_signals() as signals:
-            trainer = _Trainer(config, workdir, records, samples, signals, init_weights)
-            on_start()
+    replicas = distribution(config)
+    with replicas.watching_others(), _only_chief(replicas, lock_folder(workdir)):
+        if replicas.is_chief:
+            for folder in (workdir, workdir / "checkpoints"):
+                remove_abandoned(folder)
+        channel = task_named(config.task).channel
+        with replicas.chief_first():
+            records = ensure_records(records_dir, data_dir, sources=config.sources, channel=channel)
+        samples = validation_samples(config, data_dir) if replicas.is_chief else []
+        with catch_signals() as signals:
+            trainer = _Trainer(config, workdir, records, samples, signals, init_weights, replicas)
+            if replicas.is_chief:
+                on_start()
             with trainer.journal:
                 trainer.run()
     return workdir / "weights.keras"
@@ -103,16 +109,20 @@ def train(
 class _Trainer:
     """The state of a run between its steps."""
 
-    def __init__(self, config, workdir, records, samples, signals, init_weights):
+    def __init__(self, config, workdir, records, samples, signals, init_weights, replicas):
         self._config = config
         self._workdir = workdir
         self._records = records
         self._samples = samples
         self._signals = signals
+        self._replicas: Distribution = replicas
         found = resumed_run(config, workdir)
         self._run = found or fresh_run(config, init_weights)
+        replicas.require_same(config, self._run)
         self._clock = Clock(config, self._run.step, self._run.minutes)
-        self.journal = Journal(workdir, config, self._clock, self._run.curve)
+        self.journal: Journal | Silence = Silence()
+        if replicas.is_chief:
+            self.journal = Journal(workdir, config, self._clock, self._run.curve)
         self._saved_at = self._validated_at = self._clock.minutes
         self._in_a_row = 0
         self._phase = None
@@ -122,17 +132,34 @@ class _Trainer:
 
     def run(self) -> None:
         """Trains to the end."""
-        while self._clock.progress < 1:
+        stopping = self._agree()
+        while self._clock.progress < 1 and not stopping:
             phase = phase_at(self._config, self._clock.progress)
             if phase != self._phase:
                 self._enter(phase)
             self._step()
-            self._save_and_validate_when_due()
-            if self._signals:
-                self._save()
-                self.journal.say(f"stopped at step {self._clock.step}; run again to go on")
-                raise KeyboardInterrupt
-        if not self._weights_are_current():
+            if self._replicas.is_chief:
+                self._save_and_validate_when_due()
+            stopping = self._agree()
+        if self._replicas.is_chief:
+            self._finish(stopping)
+        self._agree()  # nobody leaves before the chief has written
+        if stopping:
+            raise KeyboardInterrupt
+
+    def _agree(self) -> bool:
+        """Whether any worker is to stop; all take the time of the chief, by which they decide."""
+        if self._replicas.workers == 1:
+            return bool(self._signals)
+        told = self._replicas.gathered(self._clock.elapsed, len(self._signals))
+        self._clock.hold(told[0, 0])
+        return bool(told[:, 1].any())
+
+    def _finish(self, stopping: bool) -> None:
+        if stopping:
+            self._save()
+            self.journal.say(f"stopped at step {self._clock.step}; run again to go on")
+        elif not self._weights_are_current():
             self._save_weights()
             self._save()
 
@@ -148,11 +175,11 @@ class _Trainer:
         for name in GROWING:
             setattr(self._run, name, max(getattr(phase, name), getattr(self._run, name)))
         model = NLRN(
-            network_config(config, self._run, config.network.unroll),
+            network_config(config, self._run, config.network.unroll or self._replicas.unrolls),
             dtype=POLICIES[config.precision],
         )
         self._run.state = grow_state(self._run.state, model, config.seed)
-        self._train_step = TrainingStep(model, config)
+        self._train_step = TrainingStep(model, config, self._replicas.compiled)
         self._phase = phase
         dataset = make_dataset(
             self._records.directory,
@@ -167,6 +194,7 @@ class _Trainer:
                 scale_augmentation=config.scale_augmentation,
             ),
             first_example=self._run.examples,
+            share=(self._replicas.worker, self._replicas.workers),
         )
         self._batches = backend.batches_of(dataset)
         self.journal.say(
@@ -263,19 +291,5 @@ def _is_due(step: int, every_steps: int, minutes: float, every_minutes: float) -
     return by_steps or minutes >= every_minutes
 
 
-@contextlib.contextmanager
-def _catch_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM in a list instead of stopping the program."""
-    received: list[int] = []
-
-    def handler(number, _):
-        if received:
-            raise KeyboardInterrupt  # the second time at once
-        received.append(number)
-
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+def _only_chief(replicas: Distribution, context: contextlib.AbstractContextManager):
+    return context if replicas.is_chief else contextlib.nullcontext()

@@ -108,6 +108,22 @@ def test_resuming_gives_what_an_uninterrupted_run_gives(
             np.testing.assert_array_equal(array, expected[first : first + 10])
 
 
+@pytest.mark.parametrize("parts", [2, 3])
+def test_parts_of_batches_make_up_the_batches(records, parts):
+    """Through the end of an epoch; a batch of 6 has the same examples however it is shared."""
+    config = PipelineConfig("denoise", 6, 12, seed=5, scale_augmentation=(1.0, 0.7))
+    whole = take(records, config, 90, first_example=61)
+    shares = [
+        take(records, config, 90 // parts, first_example=61, share=(part, parts))
+        for part in range(parts)
+    ]
+    for expected, *arrays in zip(whole, *shares, strict=True):
+        by_batch = [array.reshape(15, 6 // parts, 12, 12) for array in arrays]
+        np.testing.assert_array_equal(
+            np.concatenate(by_batch, axis=1).reshape(90, 12, 12), expected
+        )
+
+
 def test_resuming_late_is_quick_and_equal(records):
     config = PipelineConfig("denoise", 4, 12)
     start = time.monotonic()
