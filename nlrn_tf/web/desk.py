@@ -57,13 +57,13 @@ class Desk:
         self._under_way[visitor].add(watched)
         try:
             with self._turn, tempfile.TemporaryDirectory(dir=self.folder) as folder:
-                if watched.is_stopped:
+                if watched.is_interrupted:
                     raise StoppedError("Stopped.")
                 work = (path, wishes, self.limits, Path(folder), watched)
                 outcome = in_background(restore_upload, *work)
                 while not outcome.done():
                     left = words.left(watched.seconds_left())
-                    look(watched.fraction(), "Stopping" if watched.is_stopped else left)
+                    look(watched.fraction(), "Stopping" if watched.is_interrupted else left)
                     wait([outcome], timeout=_SECONDS_BETWEEN_LOOKS)
                 yield outcome.result()
         finally:
@@ -74,7 +74,7 @@ class Desk:
     def stop(self, visitor: str) -> None:
         """Stops what a visitor has under way, or waiting for its turn."""
         for watched in list(self._under_way.get(visitor, ())):
-            watched.stop()
+            watched.interrupt()
 
     def close(self) -> bool:
         """Stops everything; returns whether there was anything."""

@@ -28,9 +28,10 @@ _KEPT, _LOOKED_AFTER = 3600, 300
 _FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 
 STYLE = """
-.gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
+.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
 #head h1 { font-weight: 600; margin: 0.4em 0 0.1em; }
 #head p { color: var(--body-text-color-subdued); margin: 0; }
+#photograph { border: 1.5px dashed var(--border-color-accent); }
 #slider { min-height: 420px; }
 #slider .empty { min-height: 420px; }
 #told { align-self: center; min-height: 1.6em; }
@@ -42,7 +43,6 @@ STYLE = """
 
 def theme() -> gr.themes.Base:
     """Quiet colours, so that the picture is what is looked at."""
-    quiet = {"fill": "transparent", "color": "*body_text_color", "padding": "0"}
     return gr.themes.Soft(
         primary_hue="teal",
         secondary_hue="teal",
@@ -50,15 +50,19 @@ def theme() -> gr.themes.Base:
         font=_FONTS,
         font_mono=_FONTS,
     ).set(
+        body_background_fill="*neutral_100",
+        body_background_fill_dark="*neutral_950",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover_dark="*primary_600",
-        block_title_background_fill=quiet["fill"],
-        block_title_background_fill_dark=quiet["fill"],
-        block_title_text_color=quiet["color"],
-        block_title_text_color_dark=quiet["color"],
-        block_title_padding=quiet["padding"],
+        block_title_background_fill="transparent",
+        block_title_background_fill_dark="transparent",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        block_title_padding="0",
     )
 
 
@@ -70,7 +74,9 @@ def build_page(desk: Desk) -> gr.Blocks:
     """
     examples = write_examples(desk.folder)
     delete_cache = (_LOOKED_AFTER, _KEPT)
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=delete_cache) as page:
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, delete_cache=delete_cache, fill_width=True
+    ) as page:
         gr.Markdown(f"# {TITLE}\n{_introduction(desk)}", elem_id="head")
         with gr.Row():
             with gr.Column(scale=1, min_width=330):
@@ -115,7 +121,7 @@ def build_page(desk: Desk) -> gr.Blocks:
     return page
 
 
-_HOW_TO_BEGIN = "Drop a photograph: what was and what becomes of it appear here, side by side."
+_HOW_TO_BEGIN = "Before and after appear here, under a slider."
 
 
 def _introduction(desk: Desk) -> str:
@@ -180,23 +186,27 @@ def _connect(desk, inputs, outputs, start, stop, sample, examples) -> None:
     file = inputs[0]
     hidden = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     leave = _stopper(desk)
+
+    def prepare(request: gr.Request):
+        leave(request)  # a new image replaces the one that is under way
+        return gr.Button(visible=True), None, "", gr.DownloadButton(visible=False)
+
     taken = sample.click(lambda index: str(examples[index]), sample, file, **hidden)
-    run = {
-        "fn": _restorer(desk),
-        "inputs": inputs,
-        "outputs": outputs,
-        "show_progress_on": [outputs[0]],
-        "concurrency_limit": 1,
-        "concurrency_id": "restore",
-        "trigger_mode": "multiple",
-    }
-    for begin, name in ((file.upload, None), (taken.then, None), (start.click, "restore")):
-        shown = {"api_name": name} if name else {"api_visibility": "private"}
-        if begin == file.upload:
-            begin(leave, **hidden)  # a new image replaces the one that is under way
-        running = begin(**run, **shown)
-        begin(lambda: gr.Button(visible=True), None, stop, **hidden)
-        running.then(lambda: gr.Button(visible=False), None, stop, **hidden)
+    for begin, shown in (
+        (start.click, {"api_name": "restore"}),
+        (file.upload, {"api_visibility": "private"}),
+        (taken.then, {"api_visibility": "private"}),
+    ):
+        begin(prepare, None, [stop, *outputs], **hidden).then(
+            _restorer(desk),
+            inputs,
+            outputs,
+            show_progress_on=outputs[0],
+            concurrency_limit=1,
+            concurrency_id="restore",
+            trigger_mode="multiple",
+            **shown,
+        ).then(lambda: gr.Button(visible=False), None, stop, **hidden)
     stop.click(leave, **hidden)
     file.clear(leave, **hidden)
 

@@ -91,21 +91,21 @@ class WatchedProgress(ImageProgress):
     def __init__(self) -> None:
         super().__init__(Console(file=sys.stderr), visible=False)
         self._began = time.monotonic()
-        self._stopped = threading.Event()
+        self._interrupted = threading.Event()
 
-    def stop(self) -> None:
+    def interrupt(self) -> None:
         """The work ends with a `StoppedError` when the piece under way is done."""
-        self._stopped.set()
+        self._interrupted.set()
 
     @property
-    def is_stopped(self) -> bool:
-        """Whether it has been told to stop."""
-        return self._stopped.is_set()
+    def is_interrupted(self) -> bool:
+        """Whether the work has been told to end."""
+        return self._interrupted.is_set()
 
     def advance(self, task_id: TaskID, advance: float = 1) -> None:
         super().advance(task_id, advance)
-        if self.is_stopped:
-            raise StoppedError("stopped")
+        if self.is_interrupted:
+            raise StoppedError("Stopped.")
 
     def seconds_left(self) -> float | None:
         """The time left; None as long as it is not known."""
@@ -156,7 +156,7 @@ def restore_upload(
         write_preview(previews[0], photo, wishes.scale or 1)
         write_preview(previews[1], restored)
     except NLRNError as error:
-        if progress.is_stopped:
+        if progress.is_interrupted:
             raise StoppedError("Stopped.") from error
         text = words.sentence(str(error), target).replace(target.name, source.name)
         raise NLRNError(words.sentence(text, source)) from error
