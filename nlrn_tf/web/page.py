@@ -21,6 +21,8 @@ MEASURED, BY_HAND = "Measure it", "Set it"
 BEST, FAST = "Best", "Six times as fast"
 _QUALITIES = {BEST: FULL, FAST: LITE}
 
+EXAMPLES = "examples"  # the folder for them
+
 # Files of visitors are deleted when they are so old, in seconds, and looked for so often.
 _KEPT, _LOOKED_AFTER = 3600, 300
 
@@ -34,7 +36,7 @@ STYLE = """
 #photograph { border: 1.5px dashed var(--border-color-accent); }
 #slider { min-height: 420px; }
 #slider .empty { min-height: 420px; }
-#told { align-self: center; min-height: 1.6em; }
+#told { align-self: center; flex: 1 1 320px; min-height: 1.6em; }
 #told p { font-size: 1.05em; }
 #examples .label { color: var(--body-text-color-subdued); font-weight: 400; }
 #examples .label svg { display: none; }
@@ -72,7 +74,7 @@ def build_page(desk: Desk) -> gr.Blocks:
     Args:
       desk: where the images go.
     """
-    examples = write_examples(desk.folder)
+    examples = write_examples(desk.folder / EXAMPLES)
     delete_cache = (_LOOKED_AFTER, _KEPT)
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=delete_cache, fill_width=True
@@ -272,6 +274,5 @@ def _visitor(request: gr.Request) -> str:
 
 
 def _shown(text: str) -> gr.Error:
-    """An error that stays until it is closed. Gradio shows its text as HTML."""
-    title = "That did not work"
-    return gr.Error(html.escape(text), duration=None, title=title, print_exception=False)
+    """Gradio shows the text of errors as HTML."""
+    return gr.Error(html.escape(text), duration=30, print_exception=False)

@@ -183,6 +183,6 @@ def _check_size(source: Path, scale: float, max_pixels: int) -> None:
 
 def _told_of(restored: Photo, wishes: Wishes, seconds: float) -> str:
     height, width = restored.pixels.shape[:2]
-    size = f"{width} × {height} pixels, {8 * restored.pixels.itemsize} bits"
+    size = f"{width}x{height} pixels, {8 * restored.pixels.itemsize} bits"
     done = "Enlarged" if wishes.scale else "Restored"
     return f"{done} in {words.took(seconds)}: {size}."

@@ -1,17 +1,27 @@
 """Serves the page: for this machine alone unless told otherwise, and without any other network."""
 
 import contextlib
+import logging
 import os
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nlrn_tf.errors import NLRNError, reason_of
 from nlrn_tf.storage.temporary import remove_abandoned, temporary_folder
 from nlrn_tf.web.settings import WebSettings
+
+if typing.TYPE_CHECKING:  # they load TensorFlow, or may not be installed
+    import fastapi
+    import uvicorn
+
+    from nlrn_tf.web.desk import Desk
+
+Say = Callable[[str], None]
 
 FIRST_PORT, LAST_PORT = 7860, 7959
 
@@ -20,10 +30,10 @@ _POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'"
 )
-_SECONDS_TO_CLOSE = 2
+_SECONDS_TO_CLOSE = 1
 
 
-def serve(settings: WebSettings, say: Callable[[str], None] = print) -> None:
+def serve(settings: WebSettings, say: Say = print) -> None:
     """Serves the page until Ctrl-C (or SIGTERM); then its files are gone.
 
     Args:
@@ -37,8 +47,10 @@ def serve(settings: WebSettings, say: Callable[[str], None] = print) -> None:
     listener = listening(settings.host, settings.port)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with listener, working_folder() as folder, contextlib.suppress(KeyboardInterrupt):
+        with listener, working_folder() as folder:
             was_busy = _run(settings, listener, folder, say)
+    except KeyboardInterrupt:
+        return
     finally:
         signal.signal(signal.SIGTERM, before)
     if was_busy:
@@ -76,22 +88,22 @@ def listening(host: str, port: int | None) -> socket.socket:
     Raises:
       NLRNError: it cannot be listened on.
     """
-    ports = range(FIRST_PORT, LAST_PORT + 1) if port is None else [port]
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for number in ports:
-        try:
-            return socket.create_server((host, number), family=family)
-        except OSError as error:
-            problem = error
     if port is None:
-        raise NLRNError(f"host={host}: no port can be used ({reason_of(problem)}); give port=...")
-    raise NLRNError(
-        f"port={port}: cannot be used on {host} ({reason_of(problem)}); choose another, or none"
-    )
+        for number in range(FIRST_PORT, LAST_PORT):
+            with contextlib.suppress(OSError):
+                return socket.create_server((host, number), family=family)
+    try:
+        return socket.create_server((host, LAST_PORT if port is None else port), family=family)
+    except OSError as error:
+        which = f"host={host} port={port if port is not None else LAST_PORT}"
+        raise NLRNError(
+            f"{which}: cannot be listened on ({reason_of(error)}); choose others"
+        ) from error
 
 
 @contextlib.contextmanager
-def working_folder():
+def working_folder() -> Iterator[Path]:
     """A folder for all files of the page, where Gradio keeps its own too; it is removed."""
     parent = Path(tempfile.gettempdir())
     remove_abandoned(parent)  # by a page that was killed
@@ -107,7 +119,7 @@ def working_folder():
                 os.environ["GRADIO_TEMP_DIR"] = before
 
 
-def application(desk):
+def application(desk: "Desk") -> "fastapi.FastAPI":
     """The ASGI application of the page.
 
     Args:
@@ -116,7 +128,7 @@ def application(desk):
     import fastapi
     import gradio
 
-    from nlrn_tf.web.page import STYLE, build_page, theme
+    from nlrn_tf.web.page import EXAMPLES, STYLE, build_page, theme
 
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(OwnFilesOnly)
@@ -130,11 +142,40 @@ def application(desk):
         run_history=False,
         show_error=False,
         max_file_size=desk.limits.max_megabytes * 10**6,
-        allowed_paths=[str(desk.folder)],
+        allowed_paths=[str(desk.folder / EXAMPLES)],
         ssr_mode=False,
         mcp_server=False,
         pwa=False,
         enable_monitoring=False,
+    )
+
+
+def server_of(desk: "Desk", when_there: Callable[[], None] = lambda: None) -> "uvicorn.Server":
+    """The server of the page, for sockets that listen.
+
+    Args:
+      desk: where the images go; it is closed with the server.
+      when_there: called when the page is served.
+    """
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets=None):
+            await super().startup(sockets)
+            when_there()
+
+        async def shutdown(self, sockets=None):
+            desk.close()
+            # Open pages keep their connections; that they are cut off is no error now.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            await super().shutdown(sockets)
+
+    return Server(
+        uvicorn.Config(
+            application(desk),
+            log_level="warning",
+            timeout_graceful_shutdown=_SECONDS_TO_CLOSE,
+        )
     )
 
 
@@ -163,27 +204,14 @@ class OwnFilesOnly:
         await self._app(scope, receive, send_with_policy)
 
 
-def _run(settings: WebSettings, listener, folder: Path, say: Callable[[str], None]) -> bool:
-    """Serves until it is told to stop; returns whether an image was being restored then."""
-    import uvicorn
-
+def _run(settings: WebSettings, listener: socket.socket, folder: Path, say: Say) -> bool:
+    """Serves until it is told to stop; returns whether an image is still being restored then."""
     from nlrn_tf.web.desk import Desk
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets=None):
-            await super().startup(sockets)
-            say(_greeting(settings, listener))
-
     desk = Desk(settings, folder)
-    config = uvicorn.Config(
-        application(desk),
-        log_level="warning",
-        timeout_graceful_shutdown=_SECONDS_TO_CLOSE,
-    )
-    try:
-        Server(config).run(sockets=[listener])
-    except KeyboardInterrupt:  # uvicorn passes it on when it has closed
-        pass
+    server = server_of(desk, lambda: say(_greeting(settings, listener)))
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn passes it on when it has closed
+        server.run(sockets=[listener])
     return desk.close()
 
 

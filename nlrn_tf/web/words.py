@@ -9,10 +9,10 @@ DAMAGED = "Restore what is left of damaged files"
 
 # The arguments that the library names, as they are called on the page.
 _ON_THE_PAGE = {
-    "accept_damaged": lambda value: f"“{DAMAGED}” under More options",
-    "max_pixels": lambda value: f"the {megapixels(int(value))} that this page takes",
-    "noise_sigma": lambda value: f"a noise level of {value}",
-    "scale": lambda value: f"enlarging by {value}",
+    "accept_damaged": f"“{DAMAGED}” under More options",
+    "max_pixels": "the {} that this page takes",
+    "noise_sigma": "a noise level of {}",
+    "scale": "enlarging by {}",
 }
 # Advice for who has started the page; whoever visits it cannot follow.
 _FOR_THE_OWNER = "raise that if the image is as large, or restore it in parts"
@@ -28,8 +28,7 @@ def sentence(text: str, path: str | os.PathLike) -> str:
     name = os.path.basename(path)
     text = text.replace(f"{os.fspath(path)}: ", f"{name}: ").replace(os.fspath(path), name)
     text = text.replace(_FOR_THE_OWNER, "make it smaller first")
-    for argument, worded in _ON_THE_PAGE.items():
-        text = re.sub(rf"\b{argument}=([\w.]+)", lambda found, w=worded: w(found[1]), text)
+    text = re.sub(r"\b(\w+)=([\w.]+)", _argument, text)
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
@@ -65,3 +64,10 @@ def megapixels(pixels: float) -> str:
     """A number of pixels."""
     millions = pixels / 1e6
     return f"{millions:.{0 if millions >= 10 else 1 if millions >= 1 else 3}f} megapixels"
+
+
+def _argument(found: re.Match) -> str:
+    name, value = found.groups()
+    if name == "max_pixels":
+        value = megapixels(int(value))
+    return _ON_THE_PAGE.get(name, found[0]).format(value)
