@@ -10,11 +10,10 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 
 from rich.markup import escape
-from rich.progress import Progress
 
 from nlrn_tf.errors import NLRNError, blaming, printable
 from nlrn_tf.imaging.files import Photo, check_storable, read_photo, write_image
-from nlrn_tf.progress import image_progress
+from nlrn_tf.progress import ImageProgress, image_progress
 from nlrn_tf.restoration.background import in_background
 from nlrn_tf.restoration.memory import check_memory
 from nlrn_tf.restoration.plan import StrPath, check_name, check_outputs, plan
@@ -44,6 +43,7 @@ def restore_files(
     before_loading: Callable[[], None] = lambda: None,
     say: Say = print,
     worded: Worded = str,
+    progress: ImageProgress | None = None,
 ) -> int:
     """Restores image files and all images below folders, and writes the results.
 
@@ -69,6 +69,8 @@ def restore_files(
       say: gets a line about each network that is chosen by the noise level, and about each damaged
         image that is accepted.
       worded: what is printed about the error of an image.
+      progress: gets the images that are done, with the parts of the present one, and the time
+        left; by default it is shown on standard error.
 
     Returns:
       The number of images restored.
@@ -92,19 +94,22 @@ def restore_files(
     from nlrn_tf.restoration.choice import RestorerChoice
     from nlrn_tf.restoration.duration import Forecast
 
+    shown = image_progress() if progress is None else progress
     sources = list(jobs.values())
     if not isinstance(restorer, RestorationSettings):
         forecast, choose = Forecast(sources, None, tell), lambda *_: restorer
-        return _restore_all(jobs, choose, restorer.scale or 1, reading, forecast, tell, worded)
+        return _restore_all(
+            *(jobs, choose, restorer.scale or 1, reading, forecast, tell, worded, shown)
+        )
     forecast = Forecast(sources, restorer, tell)
     choice = RestorerChoice(restorer, forecast.say)
-    return _restore_all(jobs, choice, choice.scale, reading, forecast, tell, worded)
+    return _restore_all(jobs, choice, choice.scale, reading, forecast, tell, worded, shown)
 
 
 class _Folder:
     """The images of one call, and what has become of them."""
 
-    def __init__(self, jobs: dict[Path, Path], progress: Progress, worded: Worded):
+    def __init__(self, jobs: dict[Path, Path], progress: ImageProgress, worded: Worded):
         self.failures: list[NLRNError] = []
         self._total = len(jobs)
         self._console, self._worded = progress.console, worded
@@ -161,10 +166,11 @@ def _restore_all(
     forecast: "Forecast",
     say: Say,
     worded: Worded,
+    progress: ImageProgress,
 ) -> int:
     # The next image is read and the last one written while one is restored.
     with (
-        image_progress() as progress,
+        progress,
         contextlib.closing(_Folder(jobs, progress, worded)) as folder,
     ):
         bar = progress.add_task("", total=len(jobs))
