@@ -226,7 +226,8 @@ def _print_help(help: str, first: Sequence[str]) -> None:
         lines = flags.FLAGS.module_help(module).splitlines()
         text = "\n".join(line for line in lines if line.startswith(" "))
         for flag in re.split(r"\n(?=  -)", text):
-            shown[re.search(r"--(?:\[no\])?(\w+)", flag)[1]] = flag
+            if name := re.search(r"--(?:\[no\])?(\w+)", flag):
+                shown[name[1]] = flag
     shown["flagfile"] = "  --flagfile: File of flags, one a line, in place of this one."
     if first:
         title, commands, rest = help.strip().split("\n\n", 2)
