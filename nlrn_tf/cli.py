@@ -61,11 +61,15 @@ def run(
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow.
+    """Settles Keras' backend and imports TensorFlow.
 
     What it prints to standard error on a machine without a GPU is held back; no setting silences
     it. Where there is a GPU it says what is missing to use it, and is shown.
+
+    Raises:
+      NLRNError: the backend that the environment chooses is not there.
     """
+    backend.settle()
     if Path("/dev/nvidiactl").exists():
         return
     with tempfile.TemporaryFile() as kept_back:
