@@ -3,6 +3,8 @@
 import importlib
 import typing
 
+from nlrn_tf.weights.registration import register_with_keras
+
 __version__ = "0.2.0"
 
 if typing.TYPE_CHECKING:
@@ -37,6 +39,9 @@ _HOME_OF = {
     "ssim": "nlrn_tf.imaging.quality",
     "write_image": "nlrn_tf.imaging.files",
 }
+
+
+register_with_keras()
 
 
 def __getattr__(name: str):

@@ -5,9 +5,31 @@ are imported when a function needs them.
 """
 
 import functools
+import importlib.util
+import os
 from collections.abc import Callable, Iterator
 
 from nlrn_tf.errors import NLRNError
+
+_BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def settle() -> None:
+    """Settles what Keras is going to be, before a program imports it.
+
+    The file of settings that people have for other programs (keras.json) is not read: it may want
+    another backend, channels first or float16. The environment variable KERAS_BACKEND chooses.
+
+    Raises:
+      NLRNError: it chooses what is not installed, or what nothing here runs on.
+    """
+    chosen = os.environ.get("KERAS_BACKEND") or _BACKENDS[0]
+    remedy = "unset it for tensorflow"
+    if chosen not in _BACKENDS:
+        raise NLRNError(f"KERAS_BACKEND={chosen}: must be one of {', '.join(_BACKENDS)}; {remedy}")
+    if importlib.util.find_spec(chosen) is None:
+        raise NLRNError(f"KERAS_BACKEND={chosen}: {chosen} is not installed; {remedy}")
+    os.environ |= {"KERAS_BACKEND": chosen, "KERAS_HOME": os.devnull}
 
 
 def name() -> str:
@@ -170,7 +192,7 @@ def map_range(function: Callable, count, dtype: str, at_once: int = 1):
         )
     from keras import ops
 
-    return ops.map(function, ops.arange(count))
+    return ops.map(function, ops.arange(count, dtype="int32"))
 
 
 def normalize(inputs, mean, variance, gamma, beta, epsilon: float):

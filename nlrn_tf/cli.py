@@ -1,7 +1,6 @@
 """What the commands share: flags, starting, stopping, and reports of what went wrong."""
 
 import dataclasses
-import io
 import os
 import re
 import sys
@@ -17,14 +16,15 @@ from absl import logging as absl_logging
 from nlrn_tf import backend
 from nlrn_tf.errors import NLRNError, printable, reason_of
 from nlrn_tf.settings import choices_of
-from nlrn_tf.storage.reading import read_bytes
+from nlrn_tf.storage import streams
+from nlrn_tf.storage.flag_file import flags_of
 
 # The modules that call `define_flags` have the flags.
 flags.disclaim_key_flags()
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is first imported
 
-_MOST_NESTED, _MOST_BYTES = 20, 2**20  # of flag files
+_MOST_NESTED = 20  # flag files
 
 INTERRUPTED = 130  # the shell's exit code for a program ended by Ctrl-C
 
@@ -35,31 +35,41 @@ def run(
     help: str | None = None,
     command: str | None = None,
     takes_arguments: bool = False,
+    first: Sequence[str] = (),
 ) -> None:
     """Parses the flags, runs `main(arguments)` and ends the process.
 
     `help` is what `--help` shows above the flags; by default the docstring of the program. The
-    name `command` in it is replaced by what the user has typed, such as `python run_eval.py`.
+    name `command` in it is replaced by what the user has typed, such as `python run_eval.py`. The
+    flags `first` are shown after its first two paragraphs, the others after the rest.
 
     Exit code 0 on success and for `--help`, 1 for a problem that the user can mend (one line
     on standard error), 2 for a wrong flag, 130 after Ctrl-C. Flags and positional arguments
     may be mixed; `main` receives the positional ones, which are a wrong flag where it takes none.
     """
     flags.FLAGS.set_gnu_getopt(True)
-    _escape_what_cannot_be_printed()
+    streams.make_lasting()
     absl_logging.set_verbosity(absl_logging.WARNING)
     help = help or sys.modules["__main__"].__doc__ or ""
     if command is not None:
         help = help.replace(command, _typed())
-    sys.exit(_guarded(main, help, takes_arguments))
+    code = _guarded(main, help, takes_arguments, first)
+    unwritten = streams.problem()
+    if unwritten is not None:
+        code = _complain(f"standard output: cannot be written ({reason_of(unwritten)})", code or 1)
+    sys.exit(code)
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow.
+    """Settles Keras' backend and imports TensorFlow.
 
     What it prints to standard error on a machine without a GPU is held back; no setting silences
     it. Where there is a GPU it says what is missing to use it, and is shown.
+
+    Raises:
+      NLRNError: the backend that the environment chooses is not there.
     """
+    backend.settle()
     if Path("/dev/nvidiactl").exists():
         return
     with tempfile.TemporaryFile() as kept_back:
@@ -131,13 +141,6 @@ def with_flags(error: Exception) -> str:
     return re.sub(r"(?<![\w/.-])(\w+)(?==)", as_flag, str(error))
 
 
-def _escape_what_cannot_be_printed() -> None:
-    """Names may have letters that the encoding of the terminal lacks."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
 def _typed() -> str:
     """How the user has called the program, without the folder of an installed command."""
     program = sys.argv[0]
@@ -159,14 +162,16 @@ def _fields(settings_class: type, skip: Collection[str], only: Collection[str]):
             yield field, kind
 
 
-def _guarded(main: Callable[[list[str]], None], help: str, takes_arguments: bool) -> int:
+def _guarded(
+    main: Callable[[list[str]], None], help: str, takes_arguments: bool, first: Sequence[str]
+) -> int:
     if {"--help", "-h", "-help"} & set(sys.argv[1:]):  # absl's own --help exits with code 1
-        _print_help(help)
+        _print_help(help, first)
         return 0
     try:
         arguments = flags.FLAGS([sys.argv[0], *_with_flagfiles(sys.argv[1:])])[1:]
     except flags.Error as error:
-        return _complain(f"{error} (see --help)", 2)
+        return _complain(f"{_in_words(error)} (see --help)", 2)
     if arguments and not takes_arguments:
         return _complain(f"unexpected argument {arguments[0]} (see --help)", 2)
     try:
@@ -182,18 +187,58 @@ def _guarded(main: Callable[[list[str]], None], help: str, takes_arguments: bool
     return 0
 
 
-def _print_help(help: str) -> None:
+def _in_words(error: flags.Error) -> str:
+    """What absl says of a wrong flag, as a sentence for a person."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        guesses = error.args[0].partition("Did you mean: ")[2].rstrip(" ?").split(", ")
+        shown = " or ".join(f"--{guess}" for guess in guesses if guess)
+        meant = f"; did you mean {shown}?" if shown else ""
+        return f"--{error.flagname}: there is no such flag{meant}"
+    text = str(error)
+    if found := re.fullmatch(r"Missing value for flag (\S+)", text):
+        return f"{found[1]}: its value is missing"
+    if found := re.match(r"flag --(\w+)=None: .* other than None", text):
+        return f"--{found[1]} is missing. {flags.FLAGS[found[1]].help}"
+    found = re.fullmatch(r"flag --(\w+)=(.*?): (.*)", text, re.DOTALL)
+    if not found:
+        return text
+    name, value, said = found.groups()
+    for pattern, words in _ILLEGAL.items():
+        if match := re.search(pattern, said):
+            said = words.format(", ".join(match[1].split("|")) if match.groups() else "")
+    return f"--{name}={value}: {said}"
+
+
+# What absl says of values, and what is said instead.
+_ILLEGAL = {
+    "^could not convert string to float": "must be a number",
+    "^invalid literal for int": "must be a whole number",
+    "Non-boolean argument": "must be true or false",
+    "^value should be one of <(.*)>": "must be one of {}",
+}
+
+
+def _print_help(help: str, first: Sequence[str]) -> None:
     """The flags of the program; absl's own, of logging and testing, are left out."""
     own = [
         module
         for module in flags.FLAGS.flags_by_module_dict()
         if not module.startswith(("absl.", "pytest"))
     ]
-    print(f"{help.strip()}\n\nflags:\n")
+    shown: dict[str, str] = {}
     for module in own:
         lines = flags.FLAGS.module_help(module).splitlines()
-        print("\n".join(line for line in lines if line.startswith(" ")))
-    print("  --flagfile: File of flags, one a line, in place of this one.")
+        text = "\n".join(line for line in lines if line.startswith(" "))
+        for flag in re.split(r"\n(?=  -)", text):
+            if name := re.search(r"--(?:\[no\])?(\w+)", flag):
+                shown[name[1]] = flag
+    shown["flagfile"] = "  --flagfile: File of flags, one a line, in place of this one."
+    if first:
+        title, commands, rest = help.strip().split("\n\n", 2)
+        most = "\n".join(shown.pop(name) for name in first)
+        help = f"{title}\n\n{commands}\n\nwhat most people need:\n\n{most}\n\n{rest}"
+    print(f"{help.strip()}\n\n{'all other ' * bool(first)}flags:\n")
+    print("\n".join(shown.values()))
 
 
 def _with_flagfiles(
@@ -214,7 +259,7 @@ def _with_flagfiles(
         name = value if given else next(remaining, "")
         try:
             path = (folder / Path(name).expanduser()).resolve()
-            lines = _lines(path)
+            lines = flags_of(path)
         except Exception as error:  # such as those of no home folder, and of circles of links
             where = f"--flagfile={name}"
             raise flags.Error(f"{where}: cannot be read ({reason_of(error)})") from error
@@ -224,15 +269,6 @@ def _with_flagfiles(
             raise flags.Error(f"--flagfile={path}: is nested more than {_MOST_NESTED} files deep")
         flat += _with_flagfiles(lines, path.parent, (*within, path))
     return flat
-
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a flag file without comments."""
-    text = read_bytes(path, _MOST_BYTES).decode()
-    if "\0" in text:
-        raise ValueError("it is not a text")
-    lines = [line.strip() for line in text.splitlines()]
-    return [line for line in lines if line and not line.startswith(("#", "//"))]
 
 
 def _complain(message: str, code: int) -> int:

@@ -32,7 +32,8 @@ class NLRN(keras.Model):
     packaged_name: str | None = None
 
     def __init__(self, config: NLRNConfig | dict | None = None, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+        # Not Keras' defaults, which people set for other programs.
+        super().__init__(autocast=False, **{"dtype": "float32", **kwargs})
         self.config = config if isinstance(config, NLRNConfig) else NLRNConfig(**(config or {}))
         self.norm_in = StatewiseBatchNorm(name="norm_in", dtype="float32")
         self.conv_in = _conv3x3(self.config.filters, "conv_in")
@@ -82,6 +83,7 @@ def _conv3x3(filters, name):
         filters,
         3,
         padding="same",
+        data_format="channels_last",
         kernel_initializer="variance_scaling",
         name=name,
         dtype="float32",

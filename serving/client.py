@@ -6,9 +6,9 @@
   python serving/client.py small.png -o large.png --model=sr --scale=3
 
 The input is a PNG or JPEG file, or a folder, of which all below are taken. The output is a .png
-file, or a folder in which the images keep their names and subfolders and become .png. An image
-that the server refuses is reported, and the others are done all the same. While the server cannot
-be reached or has too much to do, requests are repeated.
+file, or a folder in which the images keep their names and subfolders and become .png. They keep
+their colour profile. An image that the server refuses is reported, and the others are done all the
+same. While the server cannot be reached or has too much to do, requests are repeated.
 
 It works without the rest of the project: copy client.py and calls.py. REST needs
 `pip install absl-py requests rich`; gRPC also `tensorflow-serving-api`, which brings TensorFlow.
@@ -32,6 +32,7 @@ from calls import (
     grpc_call,
     printable,
     rest_call,
+    with_profile,
     with_retries,
 )
 
@@ -221,7 +222,8 @@ def _results(call: Call, jobs: dict[Path, Path], concurrency: int) -> Iterator[t
             while True:
                 target, source = waiting.get_nowait()
                 try:
-                    result = call(_read(source))
+                    content = _read(source)
+                    result = with_profile(call(content), content)
                 except Exception as error:  # for the main thread
                     result = error
                 done.put((target, source, result))

@@ -137,3 +137,43 @@ def test_help_lists_every_flag_and_loads_no_tensorflow(script):
 def test_importing_the_package_is_light():
     code = "import sys, nlrn_tf; assert 'tensorflow' not in sys.modules; nlrn_tf.NLRNConfig()"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    ("flag", "sentence"),
+    [
+        ("--words_number=x", "--words_number=x: must be a number"),
+        ("--words_count=1.5", "--words_count=1.5: must be a whole number"),
+        ("--words_kind=c", "--words_kind=c: must be one of a, b"),
+        ("--words_bool=maybe", "--words_bool=maybe: must be true or false"),
+        ("--words_numbr=1", "--words_numbr: there is no such flag; did you mean --words_number?"),
+        ("--zzz=1", "--zzz: there is no such flag"),
+        ("--words_count", "--words_count: its value is missing"),
+        ("--words_bool", "--words_needed is missing. What is needed."),
+        ("--words_count=-1", "--words_count=-1: -1 is not a non-negative integer"),
+    ],
+)
+def test_wrong_flags_are_sentences(flag, sentence):
+    code = (
+        "from absl import flags; from nlrn_tf import cli\n"
+        "flags.DEFINE_float('words_number', 1.0, 'x')\n"
+        "flags.DEFINE_integer('words_count', 1, 'x', lower_bound=0)\n"
+        "flags.DEFINE_enum('words_kind', 'a', ['a', 'b'], 'x')\n"
+        "flags.DEFINE_bool('words_bool', False, 'x')\n"
+        "flags.DEFINE_string('words_needed', None, 'What is needed.', required=True)\n"
+        "cli.run(print)"
+    )
+    command = [sys.executable, "-c", code, flag]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, f"-c: {sentence} (see --help)\n")
+
+
+def test_help_for_restoring_begins_with_what_people_need():
+    command = [sys.executable, "run_restore.py", "--help"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    lines = [line for line in shown.splitlines() if line.startswith("  ")]
+    assert all(line.startswith("  python run_restore.py ") for line in lines[:3])
+    flags_shown = re.findall(r"^  (?:-o,)?--(?:\[no\])?(\w+)", shown, re.MULTILINE)
+    assert flags_shown[:5] == ["output", "noise_sigma", "weights", "task", "scale"]
+    assert len(flags_shown) == len(set(flags_shown)) > 15
+    assert shown.index("--scale") < shown.index("An input is never overwritten")

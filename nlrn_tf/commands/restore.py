@@ -1,11 +1,12 @@
 """Restores images: removes noise, or enlarges them (super-resolution). It adds no noise.
 
   nlrn-restore noisy.png -o clean.png
-  nlrn-restore photos -o restored --noise_sigma=auto
+  nlrn-restore photos -o restored
   nlrn-restore small.png -o large.png --task=sr --scale=3
 
 The inputs are grey or colour image files of 8 or 16 bits, and folders, of which all images below
-are taken. Bits, alpha and colour profile are kept, other metadata are not.
+are taken; what is skipped is told. Bits, alpha, colour profile, resolution and gamma are kept,
+EXIF with --keep_metadata.
 The output is a file for one input file, else a folder. There the images keep their names and
 subfolders (of several inputs, a folder also keeps its own name), and are written as .png, which
 loses nothing, unless --suffix says otherwise. An input is never overwritten.
@@ -23,7 +24,11 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Defines the flags of the command."""
     flags.DEFINE_string(
-        "output", None, "Image file (one input file) or folder.", required=True, short_name="o"
+        "output",
+        None,
+        "Where the result goes: an image file, of one input file, or a folder.",
+        required=True,
+        short_name="o",
     )
     cli.define_flags(RestorationSettings)
     cli.define_flags(InputSettings)
@@ -52,4 +57,10 @@ def main(inputs: list[str]) -> None:
 def run() -> None:
     """The program."""
     define_flags()
-    cli.run(main, help=__doc__, command="nlrn-restore", takes_arguments=True)
+    cli.run(
+        main,
+        help=__doc__,
+        command="nlrn-restore",
+        takes_arguments=True,
+        first=("output", "noise_sigma", "weights", "task", "scale"),
+    )

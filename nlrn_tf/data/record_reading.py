@@ -74,6 +74,21 @@ def example_reader(records: RecordSet) -> Callable[[tf.Tensor], dict[str, tf.Ten
     return read
 
 
+def stored_checksums(records: RecordSet) -> dict[str, str]:
+    """The sha256 of the file that each image was made from, by name.
+
+    Raises:
+      NLRNError: a record file is damaged.
+    """
+    checksums = {}
+    with reading(records):
+        for serialized in tf.data.TFRecordDataset([str(path) for path in records.paths]):
+            fields = tf.io.parse_single_example(serialized, FEATURES)
+            name, checksum = (fields[key].numpy() for key in ("name", "source_sha256"))
+            checksums[name.decode()] = checksum.decode()
+    return checksums
+
+
 def _checked_parser(records: RecordSet) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
     """`parse_example` for `tf.data` graphs, of the image of a number that the manifest knows."""
     names = tf.constant([image.name for image in records.images])

@@ -8,7 +8,8 @@ in order.
 One record is a `tf.train.Example` of one whole image:
 
     schema_version  int64  SCHEMA_VERSION; readers refuse any other
-    name            bytes  source and file name without suffix, such as "BSDS500/train/100075"
+    name            bytes  source, sub-folders and file name without suffix, such as
+                           "BSDS500/train/100075"
     channel         bytes  "grey" (BT.601 luma, 0..255) or "y" (BT.601 Y, 16..235); files that
                            are grey themselves are stored as they are
     height, width   int64  pixels
@@ -16,14 +17,12 @@ One record is a `tf.train.Example` of one whole image:
     source_sha256   bytes  sha256 (hexadecimal) of the file that the image was read from
 """
 
-import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
-import pooch
 import tensorflow as tf
 
 from nlrn_tf.data.record_manifest import (
@@ -37,23 +36,23 @@ from nlrn_tf.data.record_manifest import (
     save_manifest,
     shard_name,
 )
-from nlrn_tf.data.record_reading import FEATURES
+from nlrn_tf.data.record_reading import FEATURES, stored_checksums
+from nlrn_tf.data.record_sources import (
+    Source,
+    check_unchanged,
+    described,
+    save_sources,
+    source_images,
+    tell_skipped,
+)
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import atomic_path, require_text, writing_by_tensorflow
 from nlrn_tf.imaging.colour import CHANNELS
-from nlrn_tf.imaging.files import find_images, read_image
+from nlrn_tf.imaging.eight_bits import read_8_bits
+from nlrn_tf.imaging.folders import Skipped
 from nlrn_tf.progress import image_progress
 from nlrn_tf.storage.locks import lock_folder
 from nlrn_tf.storage.temporary import remove_abandoned
-
-
-@dataclasses.dataclass(frozen=True)
-class _Source:
-    """An image file to store: its path, its name in the records and its sha256."""
-
-    path: Path
-    name: str
-    sha256: str
 
 
 def ensure_records(
@@ -73,13 +72,15 @@ def ensure_records(
     Args:
       records_dir: folder of the records, made when it does not exist.
       data_dir: folder of the data sets.
-      sources: folders of images below `data_dir`, such as "BSDS500/train".
+      sources: folders below `data_dir`, such as "BSDS500/train", or whole paths; all images in
+        them and in their sub-folders are taken, as 8 bits (`imaging.eight_bits`).
       channel: "grey" (for denoising) or "y" (for super-resolution).
       num_shards: number of record files; of no effect on complete records or on training.
-      progress: shows a progress bar on standard error.
+      progress: shows a progress bar on standard error, and what is skipped in the sources.
 
     Raises:
-      NLRNError: the folder holds records of other sources, another channel or another schema;
+      NLRNError: the folder holds records of other sources, another channel or another schema, or
+        of images that have been replaced since;
         a source is missing or an image cannot be read; a file cannot be written; another process
         is making records there.
     """
@@ -88,7 +89,10 @@ def ensure_records(
     records = _complete_records(directory, data_dir, sources, channel)
     if records is not None:
         return records
-    files = {source: _source_images(data_dir, source) for source in sources}
+    skipped = Skipped()
+    files = {source: source_images(data_dir, source, skipped) for source in sources}
+    if progress:
+        tell_skipped(skipped)
     with lock_folder(directory):
         remove_abandoned(directory)
         if os.path.exists(directory / MANIFEST):
@@ -96,7 +100,7 @@ def ensure_records(
             if records is not None:  # another process has made them meanwhile
                 return records
             num_shards = len(load_records(directory).shards)
-        return _build(directory, files, channel, num_shards, progress)
+        return _build(directory, data_dir, files, channel, num_shards, progress)
 
 
 def _check_request(sources: Sequence[str], channel: str, num_shards: int) -> None:
@@ -116,7 +120,10 @@ def _complete_records(
         return None
     records = load_records(directory)
     _check_same(records, data_dir, sources, channel)
-    return records if all(path.exists() for path in records.paths) else None
+    if not all(path.exists() for path in records.paths):
+        return None
+    check_unchanged(records, data_dir, _present(data_dir, sources), stored_checksums)
+    return records
 
 
 def _check_same(
@@ -134,30 +141,30 @@ def _check_same(
             f"{records.directory}: holds records of {', '.join(records.sources)}, "
             f"not of {', '.join(sources)}; {mend}"
         )
-    for source, count in records.sources.items():
-        folder = Path(data_dir) / source
-        if folder.is_dir() and len(find_images(folder)) != count:
+    for source, paths in _present(data_dir, sources).items():
+        if len(paths) != records.sources[source]:
             raise NLRNError(
-                f"{records.directory}: was made from {count} images of {source}, but "
-                f"{folder} now holds {len(find_images(folder))}; {mend}"
+                f"{records.directory}: was made from {records.sources[source]} images of {source}, "
+                f"but {Path(data_dir) / source} now holds {len(paths)}; {mend}"
             )
 
 
-def _source_images(data_dir: str | os.PathLike, source: str) -> list[Path]:
-    try:
-        return find_images(Path(data_dir) / source)
-    except NLRNError as error:
-        raise NLRNError(
-            f"{error}; `python data_tools/prepare_datasets.py --data_dir={data_dir}` gets the "
-            "public data sets (`--from=FOLDER` takes them from a local folder)"
-        ) from error
+def _present(data_dir: str | os.PathLike, sources: Sequence[str]) -> dict[str, list[Path]]:
+    """The images of those sources whose folder is there."""
+    there = [source for source in sources if (Path(data_dir) / source).is_dir()]
+    return {source: source_images(data_dir, source) for source in there}
 
 
 def _build(
-    directory: Path, files: dict[str, list[Path]], channel: str, num_shards: int, progress: bool
+    directory: Path,
+    data_dir: str | os.PathLike,
+    files: dict[str, list[Path]],
+    channel: str,
+    num_shards: int,
+    progress: bool,
 ) -> RecordSet:
     with image_progress(progress) as bar, ThreadPoolExecutor() as pool:
-        plan = list(pool.map(_describe_source, *zip(*_named(files), strict=True)))
+        plan = described(data_dir, files)
         num_shards = min(num_shards, len(plan))
         task = bar.add_task(f"records in {directory}", total=len(plan))
         paths = [directory / shard_name(shard, num_shards) for shard in range(num_shards)]
@@ -180,27 +187,13 @@ def _build(
         shards=tuple(map(describe_shard, paths, map(len, columns))),
         images=tuple(columns[i % num_shards][i // num_shards] for i in range(len(plan))),
     )
+    save_sources(directory, {source.name: source.stamp for source in plan})
     save_manifest(records)
     return records
 
 
-def _named(files: dict[str, list[Path]]) -> Iterator[tuple[Path, str]]:
-    seen: dict[str, Path] = {}
-    for source, paths in files.items():
-        for path in paths:
-            name = f"{source}/{path.stem}"
-            if name in seen:
-                raise NLRNError(f"{path}: has the same name as {seen[name]}; remove one of them")
-            seen[name] = path
-            yield path, name
-
-
-def _describe_source(path: Path, name: str) -> _Source:
-    return _Source(path, name, pooch.file_hash(str(path)))
-
-
-def _encode(source: _Source, channel: str) -> bytes:
-    image = CHANNELS[channel](read_image(source.path))
+def _encode(source: Source, channel: str) -> bytes:
+    image = CHANNELS[channel](read_8_bits(source.path))
     _, png = cv2.imencode(".png", image)
     values = {
         "schema_version": SCHEMA_VERSION,
@@ -209,7 +202,7 @@ def _encode(source: _Source, channel: str) -> bytes:
         "height": image.shape[0],
         "width": image.shape[1],
         "png": png.tobytes(),
-        "source_sha256": source.sha256.encode(),
+        "source_sha256": source.stamp.sha256.encode(),
     }
     features = tf.train.Features(feature={key: _feature(value) for key, value in values.items()})
     return tf.train.Example(features=features).SerializeToString(deterministic=True)
@@ -232,9 +225,7 @@ def _write_shard(path: Path, examples: Iterable[bytes], written: Callable[[], No
             written()
 
 
-def _stored_images(
-    path: Path, content: Sequence[_Source], channel: str
-) -> list[RecordImage] | None:
+def _stored_images(path: Path, content: Sequence[Source], channel: str) -> list[RecordImage] | None:
     """The images in a record file, or None unless the file is sound and holds `content`."""
     if not path.exists() or frames(path) is None:
         return None
@@ -250,7 +241,7 @@ def _stored_images(
     except tf.errors.OpError:
         return None
     expected = [
-        [SCHEMA_VERSION, channel.encode(), source.name.encode(), source.sha256.encode()]
+        [SCHEMA_VERSION, channel.encode(), source.name.encode(), source.stamp.sha256.encode()]
         for source in content
     ]
     return images if found == expected else None

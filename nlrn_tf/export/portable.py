@@ -19,6 +19,7 @@ from nlrn_tf.weights.loading import load_model
 from nlrn_tf.weights.manifest import find_weights
 
 _OPSET = 17  # of ONNX 1.12 (2022)
+_SIDES = ("batch", "height", "width")  # what the free dimensions are called
 
 
 def export_onnx(weights: str | os.PathLike, export_dir: str | os.PathLike) -> Path:
@@ -47,6 +48,9 @@ def export_onnx(weights: str | os.PathLike, export_dir: str | os.PathLike) -> Pa
     proto, _ = tf2onnx.convert.from_function(
         plane.restore, plane.restore.input_signature, opset=_OPSET
     )
+    for tensor in (*proto.graph.input, *proto.graph.output):
+        for side, name in zip(tensor.type.tensor_type.shape.dim, _SIDES, strict=False):
+            side.dim_param = name
     write_bytes(path, proto.SerializeToString())
     return path
 

@@ -74,7 +74,8 @@ def _moment_root(features):
     # An odd step does not fall on the same columns in each row of an image of even width.
     step = height * width // (2 * SAMPLES) * 2 + 1
     features = flatten_pixels(ops.stop_gradient(features))  # [B, H W, D]
-    samples = ops.cast(ops.take(features, ops.arange(0, height * width, step), axis=1), "float32")
+    chosen = ops.arange(0, height * width, step, dtype="int32")
+    samples = ops.cast(ops.take(features, chosen, axis=1), "float32")
     moments = ops.matmul(ops.transpose(samples, (0, 2, 1)), samples)
     trace = ops.trace(moments, axis1=1, axis2=2)[:, None, None]
     identity = ops.eye(channels, dtype="float32")

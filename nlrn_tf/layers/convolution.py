@@ -34,7 +34,8 @@ def convolve(inputs, weights, *, by_kernel: bool = True, training: bool = False)
     """
     variant = _variant_for(inputs, weights, training) if by_kernel else None
     if variant is None:
-        return ops.conv(inputs, ops.cast(weights, inputs.dtype), padding="same")
+        weights = ops.cast(weights, inputs.dtype)
+        return ops.conv(inputs, weights, padding="same", data_format="channels_last")
     convolved = _by_kernel(variant)(ops.cast(inputs, "float32"), ops.cast(weights, "float32"))
     return ops.cast(convolved, inputs.dtype)
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from nlrn_tf.errors import NLRNError, blaming, printable
 from nlrn_tf.imaging.files import Photo, check_storable, read_photo, write_image
+from nlrn_tf.imaging.folders import EXISTING, UNREADABLE, Skipped
 from nlrn_tf.progress import ImageProgress, image_progress
 from nlrn_tf.restoration.background import in_background
 from nlrn_tf.restoration.memory import check_memory
@@ -59,15 +60,16 @@ def restore_files(
       restorer: `Restorer`, or the settings of one, whose network is loaded when the inputs have
         been checked.
       inputs: image files and folders. Of a folder all images below it are taken, except hidden
-        files and the output folder.
+        files, what links to folders lead to, and the output folder.
       output: an image file when there is one input and it is a file, else a folder. In a folder
         the images keep their names and their places relative to the input folder, and get
-        `outputs.suffix`; of several inputs a folder also keeps its own name.
+        `outputs.suffix` in place of theirs, or after it; of several inputs a folder also keeps its
+        own name.
       outputs: how results are written.
       reading: which files are accepted.
       before_loading: called when the inputs have been checked, before TensorFlow is loaded.
-      say: gets a line about each network that is chosen by the noise level, and about each damaged
-        image that is accepted.
+      say: gets a line about each network that is chosen by the noise level, about each damaged
+        image that is accepted, and at the end about what was skipped, and why.
       worded: what is printed about the error of an image.
       progress: gets the images that are done, with the parts of the present one, and the time
         left; by default it is shown on standard error.
@@ -77,18 +79,39 @@ def restore_files(
 
     Raises:
       NLRNError: something is wrong with the arguments; the disk is full (the results before stay);
-        or, after all the others have been restored, some images could not be.
+        or, after all the others have been restored, some images could not be, or some folders not
+        be read.
     """
-    jobs = plan(inputs, output, outputs.suffix)
+    skipped = Skipped()
+    keep_suffix = outputs.keep_suffix
+    jobs = plan(inputs, output, outputs.suffix, keep_suffix=keep_suffix, skipped=skipped)
     check_outputs(jobs, outputs.overwrite or outputs.skip_existing)
     if outputs.skip_existing:
-        jobs = {target: source for target, source in jobs.items() if not os.path.exists(target)}
-    if not jobs:
-        return 0
+        existing = [target for target in jobs if os.path.exists(target)]
+        skipped.add(EXISTING, [jobs.pop(target) for target in existing])
 
     def tell(line: str) -> None:
         say(printable(line))
 
+    failures = (
+        _restored(restorer, jobs, reading, before_loading, tell, worded, progress) if jobs else []
+    )
+    if told := skipped.told():
+        tell(told)
+    _complain(failures, len(jobs), skipped.of(UNREADABLE))
+    return len(jobs)
+
+
+def _restored(
+    restorer: "Restorer | RestorationSettings",
+    jobs: dict[Path, Path],
+    reading: InputSettings,
+    before_loading: Callable[[], None],
+    tell: Say,
+    worded: Worded,
+    progress: ImageProgress | None,
+) -> list[NLRNError]:
+    """Restores images, and returns what went wrong."""
     # TensorFlow is loaded here, so that a wrong path is reported at once.
     before_loading()
     from nlrn_tf.restoration.choice import RestorerChoice
@@ -167,7 +190,7 @@ def _restore_all(
     say: Say,
     worded: Worded,
     progress: ImageProgress,
-) -> int:
+) -> list[NLRNError]:
     # The next image is read and the last one written while one is restored.
     with (
         progress,
@@ -196,15 +219,25 @@ def _restore_all(
                 folder.write(target, restored)
         folder.finish()
         progress.update(bar, completed=len(jobs), description="")
-    failures = folder.failures
-    if len(jobs) == 1 and failures:
-        raise failures[0]
-    if failures:
-        raise NLRNError(
-            f"{len(failures)} of {len(jobs)} images could not be restored (named above); "
-            f"the other {len(jobs) - len(failures)} are done"
+    return folder.failures
+
+
+def _complain(failures: list[NLRNError], total: int, unreadable: list[Path]) -> None:
+    """Raises NLRNError where something of what was asked for could not be done."""
+    parts = []
+    if total == 1 and failures:
+        if not unreadable:
+            raise failures[0]
+        parts.append(str(failures[0]))
+    elif failures:
+        parts.append(
+            f"{len(failures)} of {total} images could not be restored (named above); "
+            f"the other {total - len(failures)} are done"
         )
-    return len(jobs)
+    if unreadable:
+        parts.append(f"folders that cannot be read: {', '.join(map(str, unreadable))}")
+    if parts:
+        raise NLRNError("; ".join(parts))
 
 
 def _write(target: Path, photo: Photo) -> None:

@@ -6,15 +6,26 @@ from pathlib import Path
 
 from nlrn_tf.errors import NLRNError, reason_of
 from nlrn_tf.imaging.files import IMAGE_SUFFIXES
+from nlrn_tf.imaging.folders import Skipped, images_below
 
 # Here os.path asks for files: Path.exists raises where the system does not allow a name.
 StrPath = str | os.PathLike
 
 
-def plan(inputs: Sequence[StrPath], output: StrPath, suffix: str = ".png") -> dict[Path, Path]:
+def plan(
+    inputs: Sequence[StrPath],
+    output: StrPath,
+    suffix: str = ".png",
+    *,
+    keep_suffix: bool = False,
+    skipped: Skipped | None = None,
+) -> dict[Path, Path]:
     """Which file is made from which: `{target: source}`, in the order of work.
 
-    Args: see `nlrn_tf.restoration.files.restore_files`.
+    Args:
+      inputs, output: see `nlrn_tf.restoration.files.restore_files`.
+      suffix, keep_suffix: of the files in an output folder, see `OutputSettings`.
+      skipped: gets what is left out of the folders.
 
     Raises:
       NLRNError: a missing or unsupported input, an output that is not possible, or two inputs
@@ -36,53 +47,49 @@ def plan(inputs: Sequence[StrPath], output: StrPath, suffix: str = ".png") -> di
         raise NLRNError(f"{output}: is a file; a folder or several inputs need an output folder")
     if output.suffix.lower() in IMAGE_SUFFIXES and not into_folder:
         raise NLRNError(f"{output}: names one image; a folder or several inputs need a folder")
-    jobs: dict[Path, Path] = {}
-    for source, relative in _sources(sources, output):
-        target = output / relative.with_suffix(suffix)
-        if jobs.setdefault(target, source) != source:
-            raise NLRNError(
-                f"{jobs[target]} and {source} would both become {target}; "
-                "rename one or restore them into different folders"
-            )
-    return jobs
+    found: dict[Path, list[Path]] = {}
+    for source, relative in _sources(sources, output, Skipped() if skipped is None else skipped):
+        name = relative.name if keep_suffix else relative.stem
+        made_from = found.setdefault(output / relative.with_name(f"{name}{suffix}"), [])
+        if source not in made_from:
+            made_from.append(source)
+    _check_apart(found, suffix, keep_suffix)
+    return {target: made_from[0] for target, made_from in found.items()}
 
 
-def _sources(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
+def _check_apart(found: dict[Path, list[Path]], suffix: str, keep_suffix: bool) -> None:
+    """Whether each output is made from one input; names all that are not."""
+    together = {target: paths for target, paths in found.items() if len(paths) > 1}
+    if not together:
+        return
+    names = [[path.name for path in paths] for paths in together.values()]
+    remedy = "rename them or restore them into different folders"
+    if not keep_suffix and all(len(set(each)) == len(each) for each in names):
+        remedy = f"give keep_suffix=True ({names[0][0]} becomes {names[0][0]}{suffix}), or {remedy}"
+    listed = "; ".join(
+        f"{' and '.join(map(str, paths))} would both become {target}"
+        if len(paths) == 2
+        else f"{', '.join(map(str, paths))} would all become {target}"
+        for target, paths in together.items()
+    )
+    raise NLRNError(f"{listed}; {remedy}")
+
+
+def _sources(inputs: list[Path], output: Path, skipped: Skipped) -> Iterator[tuple[Path, Path]]:
     """Each image with its place in the output folder."""
     for path in inputs:
         if os.path.isfile(path):
             yield path, Path(path.name)
             continue
         root = Path() if len(inputs) == 1 else Path(path.resolve().name)
-        images = _images_below(path, output)
+        images = images_below(path, skipped, output)
         if not images:
-            raise NLRNError(f"{path}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
+            said = skipped.told()
+            raise NLRNError(
+                f"{path}: holds no image ({', '.join(IMAGE_SUFFIXES)})" + (f"; {said}" * bool(said))
+            )
         for image in images:
             yield image, root / image.relative_to(path)
-
-
-def _images_below(folder: Path, output: Path) -> list[Path]:
-    """The images in `folder` and its subfolders, sorted, without hidden ones and the output."""
-
-    def unreadable(error: OSError):
-        raise NLRNError(f"{error.filename}: cannot be read ({error.strerror})") from error
-
-    images = []
-    for where, folders, names in os.walk(folder, onerror=unreadable):
-        parent = Path(where)
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and (parent / name).resolve() != output.resolve()
-        ]
-        images += [
-            parent / name
-            for name in names
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES
-            and not name.startswith(".")
-            and os.path.isfile(parent / name)
-        ]
-    return sorted(images)
 
 
 def _check_input(path: Path) -> None:

@@ -139,6 +139,9 @@ class OutputSettings:
     """
 
     suffix: str = setting(".png", "Format of the files in an output folder.")
+    keep_suffix: bool = setting(
+        False, "Add the format to the whole name: photo.jpg becomes photo.jpg.png."
+    )
     overwrite: bool = setting(False, "Replace outputs that exist.")
     skip_existing: bool = setting(
         False, "Leave outputs that exist and do the rest: completes an interrupted run."

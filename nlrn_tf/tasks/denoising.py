@@ -6,7 +6,7 @@ import numpy as np
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.colour import rgb_to_grey
-from nlrn_tf.imaging.files import read_image
+from nlrn_tf.imaging.eight_bits import read_8_bits
 from nlrn_tf.imaging.samples import unit_range
 from nlrn_tf.tasks.task import Task
 
@@ -29,12 +29,12 @@ class Denoising(Task):
 
     def pair(self, path, index, *, noise_sigma):
         """The grey image, and it with noise seeded by `index`, neither clipped nor rounded."""
-        clean = rgb_to_grey(read_image(path))
+        clean = rgb_to_grey(read_8_bits(path))
         return clean, add_gaussian_noise(clean, noise_sigma, seed=index)
 
     def colour_pair(self, path, index, *, noise_sigma):
         """RGB, and it with noise seeded by `index`, independent in the channels."""
-        clean = read_image(path)
+        clean = read_8_bits(path)
         clean = clean if clean.ndim == 3 else np.repeat(clean[..., None], 3, axis=-1)
         return clean, add_gaussian_noise(clean, noise_sigma, seed=index)
 

@@ -4,7 +4,7 @@ import math
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.colour import rgb_to_y
-from nlrn_tf.imaging.files import read_image
+from nlrn_tf.imaging.eight_bits import read_8_bits
 from nlrn_tf.imaging.samples import unit_range
 from nlrn_tf.tasks.task import Task
 
@@ -40,7 +40,7 @@ class SuperResolution(Task):
         """
         from nlrn_tf.imaging.resize import crop_to_multiple, imresize
 
-        image = crop_to_multiple(read_image(path), scale)
+        image = crop_to_multiple(read_8_bits(path), scale)
         if image.size == 0:
             raise NLRNError(f"{path}: has fewer than {scale} pixels in a direction, the scale")
         truth = rgb_to_y(image)

@@ -40,7 +40,8 @@ def find_weights(name_or_path: str | os.PathLike) -> Path:
     path = Path(name_or_path)
     if os.path.isfile(path):
         return path
-    names = ", ".join(packaged_names()) or "none"
+    families = {found.rpartition("_s")[0] for found in packaged_names()} - {""}
+    names = ", ".join(sorted({*packaged_names(), *families})) or "none"
     raise NLRNError(f"{name}: no such weights file, and no packaged network (there are: {names})")
 
 

@@ -51,7 +51,11 @@ def test_the_manifest_describes_the_record_files(data):
     records = build(data)
     assert load_records(records.directory) == records
     names = [f"images-{i:05d}-of-00003.tfrecord" for i in range(3)]
-    assert sorted(path.name for path in records.directory.iterdir()) == [*names, "manifest.json"]
+    assert sorted(path.name for path in records.directory.iterdir()) == [
+        *names,
+        "manifest.json",
+        "sources.json",
+    ]
     for path, shard in zip(records.paths, records.shards, strict=True):
         content = path.read_bytes()
         assert (shard.bytes, shard.sha256) == (len(content), hashlib.sha256(content).hexdigest())
@@ -143,7 +147,7 @@ def test_damaged_files_are_named_by_verify_and_while_reading(data):
 
 
 def test_unusable_sources_are_named(data):
-    with pytest.raises(NLRNError, match=r"nowhere: no such folder; .*prepare_datasets"):
+    with pytest.raises(NLRNError, match="nowhere: no such folder; sources are folders of images"):
         build(data, sources=["nowhere"])
     with pytest.raises(NLRNError, match="each only once"):
         build(data, sources=["colour", "colour"])

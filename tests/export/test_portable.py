@@ -30,6 +30,8 @@ def test_onnx_restores_images_of_all_sizes(weights, tmp_path):
     path = export_onnx(weights, tmp_path / "exported")
     assert path == tmp_path / "exported" / "small.onnx"
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for tensor in (*session.get_inputs(), *session.get_outputs()):
+        assert tensor.shape == ["batch", "height", "width", 1]
     for height, width in [(7, 5), (17, 31), (64, 50)]:
         images = np.concatenate([to_batch(photograph(height, width, 1, seed)) for seed in (0, 1)])
         [output] = session.run(["output"], {"inputs": images})

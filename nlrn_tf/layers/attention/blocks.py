@@ -8,7 +8,7 @@ from keras import ops
 
 from nlrn_tf import backend
 from nlrn_tf.layers.attention.mask import key_codes, query_codes, zone_size
-from nlrn_tf.layers.attention.operations import listed, softmax
+from nlrn_tf.layers.attention.operations import listed, numbers, softmax
 
 # Queries are taken in blocks of BLOCK x BLOCK. A block needs the (BLOCK + q - 1)^2 keys around it,
 # of which each query uses q^2: a larger block wastes products, a smaller one is inefficient.
@@ -52,7 +52,7 @@ def attention(queries, keys, values, *, window_size, border, normalization):
             codes_of_queries, codes_of_keys = _strip_codes(column_codes, row_codes)
         else:
             row_mask, codes_of_queries, codes_of_keys = rows.mask_of(strip), (), ()
-        pixel_rows = image * height + ops.minimum(strip * BLOCK + ops.arange(BLOCK), height - 1)
+        pixel_rows = image * height + ops.minimum(strip * BLOCK + numbers(BLOCK), height - 1)
         strip_queries = _strip([ops.take(x, pixel_rows, axis=0) for x in queries], codes_of_queries)
         strip_queries = ops.pad(strip_queries, ((0, columns.num_missing), (0, 0), (0, 0)))
         strip_keys = _strip(_rows(keys, first_key, rows.num_keys), codes_of_keys)
@@ -109,7 +109,7 @@ class _Axis:
 
     def mask_of(self, block):
         """True `[BLOCK, num_keys]` where a query of the block has the key in its window."""
-        return self._is_inside(block, self.first_key(block) + ops.arange(self.num_keys))
+        return self._is_inside(block, self.first_key(block) + numbers(self.num_keys))
 
     def shared_codes(self, dtype):
         """Codes of the queries, `[length, P]`, and of the keys, `[num_kept, P]`, for any block.
@@ -118,15 +118,15 @@ class _Axis:
         """
         size = zone_size(dtype)
         count = (self.num_keys + size - 2) // size + 1
-        turns = ops.arange(count)
-        blocks = ops.arange(self.num_blocks)[:, None]
+        turns = numbers(count)
+        blocks = numbers(self.num_blocks)[:, None]
         first_zone = self.first_key(blocks) // size
         # ONNX rounds quotients of negative numbers up, so none is divided here.
         zones = first_zone + (turns + count - first_zone % count) % count
         queries = self._query_codes(blocks, zones * size, zones * size, dtype)
         queries = ops.reshape(queries, (self.num_blocks * BLOCK, 2 * count))  # from [., BLOCK, P]
         queries = queries[: self.length]
-        keys = ops.arange(self.num_kept)[:, None]
+        keys = numbers(self.num_kept)[:, None]
         is_in_zone = ops.equal(keys // size % count, turns)
         offsets = keys % size
         left = key_codes(size - 1 - offsets, is_in_zone, dtype)
@@ -139,11 +139,11 @@ class _Axis:
         """
         size = zone_size(dtype)
         num_outside = self.num_keys - self.window
-        zones = ops.arange((num_outside + size - 1) // size) * size
+        zones = numbers((num_outside + size - 1) // size) * size
         queries = self._query_codes(
             block, self.first_key(block) + zones, self.first_key(block) + self.window + zones, dtype
         )
-        offsets = ops.arange(self.num_keys)[:, None] - zones
+        offsets = numbers(self.num_keys)[:, None] - zones
         codes = []
         for outward in (size - 1 - offsets, offsets - self.window):
             is_in_zone = ops.logical_and(outward >= 0, outward < size)
@@ -152,14 +152,14 @@ class _Axis:
 
     def _query_codes(self, block, left_zones, right_zones, dtype):
         """`[..., BLOCK, P]` for zones `[..., Z]` given by their lowest keys."""
-        start = ops.expand_dims(self._window_start(block * BLOCK + ops.arange(BLOCK)), -1)
+        start = ops.expand_dims(self._window_start(block * BLOCK + numbers(BLOCK)), -1)
         left = ops.expand_dims(left_zones, -2) + zone_size(dtype) - start
         right = start + self.window - ops.expand_dims(right_zones, -2)
         return ops.concatenate([query_codes(left, dtype), query_codes(right, dtype)], axis=-1)
 
     def _is_inside(self, block, keys):
         """Which `keys` `[..., K]` the queries of a block `[...]` attend to, `[..., BLOCK, K]`."""
-        start = self._window_start(block * BLOCK + ops.arange(BLOCK))
+        start = self._window_start(block * BLOCK + numbers(BLOCK))
         start, keys = ops.expand_dims(start, -1), ops.expand_dims(keys, -2)
         return ops.logical_and(keys >= start, keys < start + self.window)
 
@@ -173,7 +173,7 @@ def _continued(keys, rows, columns):
     """`[B, H, W, D]`, continued at a circular border, as `[B num_kept, num_kept, D]`."""
     for number, axis in ((1, rows), (2, columns)):
         if axis.is_circular:
-            indices = (ops.arange(axis.num_kept) + axis.length - axis.before) % axis.length
+            indices = (numbers(axis.num_kept) + axis.length - axis.before) % axis.length
             keys = ops.take(keys, indices, axis=number)
     return ops.reshape(keys, (-1, columns.num_kept, ops.shape(keys)[-1]))  # rows of all images
 

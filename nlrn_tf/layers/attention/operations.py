@@ -3,6 +3,11 @@
 from keras import ops
 
 
+def numbers(count):
+    """0 to `count` - 1 as int32; Keras alone makes int16 of them where its `floatx` is float16."""
+    return ops.arange(count, dtype="int32")
+
+
 def listed(features):
     """A tensor as a list of one; a list as it is."""
     return list(features) if isinstance(features, (list, tuple)) else [features]
