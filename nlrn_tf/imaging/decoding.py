@@ -24,6 +24,7 @@ import PIL.WebPImagePlugin
 
 from nlrn_tf.errors import reason_of
 from nlrn_tf.imaging import apart
+from nlrn_tf.imaging.directories import is_tiff
 from nlrn_tf.imaging.jpeg import damage_of_jpeg, size_of_jpeg
 from nlrn_tf.imaging.png import (
     SIGNATURE,
@@ -33,7 +34,7 @@ from nlrn_tf.imaging.png import (
     needed_of_png,
     told_by_png,
 )
-from nlrn_tf.imaging.tiff import damage_of_tiff, first_page, is_packed, is_tiff, unpacks_by_libtiff
+from nlrn_tf.imaging.tiff import damage_of_tiff, first_page, is_packed, unpacks_by_libtiff
 
 # Their warnings would add lines to our one-line errors.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

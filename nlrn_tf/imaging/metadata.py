@@ -8,8 +8,9 @@ import numpy as np
 import PIL.Image
 
 from nlrn_tf.imaging.decoding import format_of
+from nlrn_tf.imaging.directories import is_tiff
 from nlrn_tf.imaging.png import GREY, GREY_WITH_ALPHA, SIGNATURE
-from nlrn_tf.imaging.tiff import first_page, is_tiff, num_pages
+from nlrn_tf.imaging.tiff import first_page, num_pages
 from nlrn_tf.imaging.white_level import WHITE_TAGS
 
 # Tags of TIFF 6.0, which EXIF uses too, and some of their values.
