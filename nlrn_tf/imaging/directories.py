@@ -143,7 +143,7 @@ def page_alone(
     if sum(lengths) > min(most_bytes, file.seek(0, os.SEEK_END)):
         raise ValueError(f"{sum(lengths)} bytes of pixels in a page")
     segments = [_read(file, *where) for where in zip(places, lengths, strict=True)]
-    return _assembled(layout, values, (places_tag, lengths_tag), segments)
+    return assembled(layout, values, (places_tag, lengths_tag), segments)
 
 
 def value_of(file: BinaryIO, layout: Layout, entry: tuple[int, int, bytes]) -> bytes:
@@ -157,7 +157,7 @@ def value_of(file: BinaryIO, layout: Layout, entry: tuple[int, int, bytes]) -> b
     return _read(file, struct.unpack(layout.order + layout.offset, field)[0], size)
 
 
-def _assembled(
+def assembled(
     layout: Layout,
     values: dict[int, tuple[int, bytes]],
     segment_tags: tuple[int, int],
