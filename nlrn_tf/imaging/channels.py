@@ -13,7 +13,7 @@ import tifffile
 
 from nlrn_tf.imaging.directories import directory_at, layout_of, value_of
 from nlrn_tf.imaging.lab import lab_to_rgb
-from nlrn_tf.imaging.tiff_samples import BYTE_PACKINGS, read_samples
+from nlrn_tf.imaging.tiff_samples import BYTE_PACKINGS, packing, read_samples
 
 # Photometric interpretations: of TIFF 6.0, its supplements, and of DNG.
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _CMYK, _YCBCR = 0, 1, 2, 3, 4, 5, 6
@@ -33,7 +33,7 @@ _COLOURS = {
 }
 _RIGID = {_PALETTE: "a palette", _MASK: "a mask", _YCBCR: "YCbCr colours", _CMYK: "CMYK colours"}
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # extra samples
-_PHOTOMETRIC, _SUBDIRECTORIES, _INKS, _DNG_VERSION = 262, 330, 332, 50706
+_BITS, _PHOTOMETRIC, _SUBDIRECTORIES, _INKS, _DNG_VERSION = 258, 262, 330, 332, 50706
 _IN_CMYK = 1  # the inks
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3  # sample formats
 # Bits of samples: of plain pages, of those that only Pillow reads, and of all others.
@@ -84,6 +84,9 @@ def channels_of(
     extra = samples - _COLOURS[photometric]
     if extra < 0:
         return Channels(f"has {samples} channels of {_COLOURS[photometric]}; is it complete?")
+    told_bits = np.atleast_1d(tags.get(_BITS, bits))
+    if len({*told_bits.tolist()}) > 1 or len(told_bits) not in (1, samples):
+        return Channels("has channels of different bits, or tags that contradict each other")
     kind = int(page.sampleformat or _UNSIGNED)
     if kind not in (_UNSIGNED, _SIGNED, _FLOAT):
         return Channels("has samples that are complex numbers or of no type; save parts of them")
@@ -94,7 +97,7 @@ def channels_of(
     if is_large and bits >= 8 and photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         found = dataclasses.replace(found, by_samples=True)
     if found.by_samples and page.compression not in BYTE_PACKINGS:
-        what = f"{samples} channels of {bits} bits, packed by {page.compression.name}"
+        what = f"{samples} channels of {bits} bits, packed by {packing(page)}"
         return Channels(f"has {what}; save it without compression first")
     return found
 
@@ -113,7 +116,7 @@ def _of_samples(page: tifffile.TiffPage, photometric: int, extra: int, is_plain:
     if photometric == _WHITE_IS_ZERO and page.sampleformat == _FLOAT:
         return Channels("has floats whose zero is white; save it with black at zero first")
     meanings = [int(meaning) for meaning in page.extrasamples]
-    has_alpha = meanings in ([_PREMULTIPLIED], [_STRAIGHT])
+    has_alpha = extra == 1 and meanings in ([_PREMULTIPLIED], [_STRAIGHT])
     has_silent_alpha = photometric == _RGB and extra == 1 and not meanings  # of old writers
     groups: tuple[int, ...] = ()
     if extra and not has_alpha and not has_silent_alpha:
@@ -150,7 +153,8 @@ def interpreted(content: bytes, page: tifffile.TiffPage, channels: Channels) -> 
         samples = np.concatenate([rgb, samples[..., 3:]], axis=-1)
     elif photometric == _WHITE_IS_ZERO:
         samples = _turned_around(samples, bool(channels.groups))
-    if [int(meaning) for meaning in page.extrasamples] == [_PREMULTIPLIED]:
+    is_multiplied = [int(meaning) for meaning in page.extrasamples] == [_PREMULTIPLIED]
+    if is_multiplied and not channels.groups and samples.shape[2] in (2, 4):
         samples = _divided(samples)
     return samples[..., 0] if samples.shape[2] == 1 else samples
 

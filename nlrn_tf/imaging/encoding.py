@@ -67,23 +67,21 @@ class StackWriter:
         self._file = tifffile.TiffWriter(path, bigtiff=is_big, byteorder=tags.byteorder)
         self._is_packed = tags.is_packed
 
-    def __enter__(self) -> "StackWriter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
     def add(
         self,
         image: np.ndarray,
         icc_profile: bytes | None,
         groups: tuple[int, ...],
-        tags: KeptTags,
+        tags: KeptTags | None,
     ) -> None:
         """Writes a page, see `encoded_tiff`."""
         options = _page_options(image, icc_profile, groups, tags)
         options["compression"] = "zlib" if self._is_packed else None
         self._file.write(image, contiguous=False, **options)
+
+    def close(self) -> None:
+        """Ends the file."""
+        self._file.close()
 
 
 def _page_options(

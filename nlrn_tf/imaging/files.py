@@ -16,6 +16,7 @@ from nlrn_tf.files import write_bytes
 from nlrn_tf.imaging.decoding import format_of
 from nlrn_tf.imaging.encoding import encoded, encoded_tiff
 from nlrn_tf.imaging.frames import num_frames
+from nlrn_tf.imaging.further_formats import check_readable
 from nlrn_tf.imaging.photos import Photo, photo_of
 from nlrn_tf.imaging.stack import Stack, open_stack
 
@@ -23,7 +24,14 @@ from nlrn_tf.imaging.stack import Stack, open_stack
 # of their pixels. The largest cameras have 150 megapixels.
 MAX_PIXELS = 200_000_000
 
+# Of the formats that are written, and of those that are read: the latter by their content, whatever
+# the suffix.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+READ_SUFFIXES = (
+    *IMAGE_SUFFIXES,
+    *(".apng", ".jpe", ".jfif", ".dib", ".btf", ".tf8", ".gif", ".avif", ".heic", ".heif"),
+    *(".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".jpc", ".tga"),
+)
 
 _UNDECODABLE = "not an image that can be decoded ({}); is it complete?"
 # Measured, of 8 bits; 17 of WebP, 22 of 16 bits.
@@ -56,6 +64,16 @@ def find_images(folder: str | os.PathLike) -> list[Path]:
     if not paths:
         raise NLRNError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
     return paths
+
+
+def is_image(path: str | os.PathLike) -> bool:
+    """Whether a file begins as one of a format that is read."""
+    try:
+        with open(path, "rb") as file:
+            format_of(file.read(64))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def find_image(folder: str | os.PathLike, name: str) -> Path:
@@ -238,6 +256,7 @@ def _single(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> P
     """The photo in a file of one. Raises NLRNError."""
     with blaming(path, _UNDECODABLE):
         content = _read(path, max_pixels)
+        check_readable(format_of(content).name, content)
         count = num_frames(content)
         if count > 1:
             raise NLRNError(

@@ -6,6 +6,7 @@ GIF, JPEG 2000, AVIF, Targa, and HEIC with pillow-heif.
 import importlib.util
 import struct
 from collections.abc import Callable
+from typing import Any
 
 from nlrn_tf.errors import NLRNError
 
@@ -14,7 +15,6 @@ _AVIF_BRANDS = (b"avif", b"avis")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _HIGH_DEPTH = 0x40  # a bit of the third byte in the box av1C
 _TARGA_KINDS, _TARGA_BITS = (1, 2, 3, 9, 10, 11), (8, 15, 16, 24, 32)
-# Bits a pixel for each format of the box ispe are unknown; the largest image counts.
 _ISPE = b"ispe\0\0\0\0"
 
 
@@ -58,9 +58,9 @@ def check_readable(name: str, content: bytes) -> None:
         components = _components(content)
         bits = max(components) if len(components) > 1 else 8
     elif name == "AVIF":
-        place = content.find(b"av1C") + 4
-        bits = 10 if place > 3 and content[place + 2 : place + 3] > b"\x3f" else 8
-        bits = bits if content[place + 2] & _HIGH_DEPTH else 8
+        place = content.find(b"av1C")
+        flags = content[place + 6 : place + 7] if place >= 0 else b""
+        bits = 10 if flags and flags[0] & _HIGH_DEPTH else 8
     if bits > 8:
         raise NLRNError(
             f"is a {name} picture with over 8 bits a colour, of which only 8 would be read; "
@@ -108,7 +108,7 @@ def _size_of_boxes(content: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _numbers(layout: str, content: bytes, start: int) -> tuple[int, ...]:
+def _numbers(layout: str, content: bytes, start: int) -> Any:
     try:
         return struct.unpack_from(layout, content, start)
     except struct.error as error:

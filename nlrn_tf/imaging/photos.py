@@ -1,7 +1,6 @@
 """Photos: what people bring, as pixels and what belongs to them, from the bytes of a file."""
 
 import dataclasses
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +20,7 @@ from nlrn_tf.imaging.further_formats import check_readable, further_format
 from nlrn_tf.imaging.metadata import ImageMetadata, read_metadata
 from nlrn_tf.imaging.png import GREY
 from nlrn_tf.imaging.tiff import first_page
+from nlrn_tf.imaging.tiff_tags import KeptTags, kept_tags
 from nlrn_tf.imaging.white_level import WhiteLevel, level_of
 
 _MOST_OF_16_BITS = 65535
@@ -39,7 +39,7 @@ class Photo:
       damage: what is wrong with the file; None of a sound one.
       groups: where `pixels` are several pictures one behind the other, as those of a microscope:
         how many channels each has, such as `(1, 1)`; else empty.
-      tags: of a TIFF page, what a copy keeps besides (`tiff_tags.kept_tags`).
+      tags: of a TIFF page, what a copy keeps besides, where others rely on it.
     """
 
     pixels: np.ndarray
@@ -47,7 +47,7 @@ class Photo:
     white: WhiteLevel | None = None
     damage: str | None = None
     groups: tuple[int, ...] = ()
-    tags: Any = None
+    tags: KeptTags | None = None
 
     @property
     def pictures(self) -> list[np.ndarray]:
@@ -89,14 +89,25 @@ def photo_of(content: bytes, accept_damaged: bool = False) -> Photo:
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise NLRNError("has values that are no numbers (NaN or infinite); replace them first")
     profile = metadata.icc_profile or profile
+    white_tags = metadata.white_tags
     space = b"GRAY" if pixels.ndim == 2 or pixels.shape[2] == 2 else b"RGB "
     return Photo(
         np.ascontiguousarray(pixels),
         profile if profile[16:20] == space else None,
-        level_of(pixels, metadata.white_tags),
+        level_of(pixels.reshape(len(pixels), -1) if channels.groups else pixels, white_tags),
         damage,
         channels.groups,
+        _tags_of(content, pixels, channels),
     )
+
+
+def _tags_of(content: bytes, pixels: np.ndarray, channels: Channels) -> KeptTags | None:
+    """What a copy must keep for others to understand it; other metadata are left out."""
+    if not is_tiff(content):
+        return None
+    tags = kept_tags(content)
+    is_plain = pixels.dtype in (np.uint8, np.uint16) and not channels.groups
+    return None if is_plain and not tags.names_axes else tags
 
 
 def _decoded(

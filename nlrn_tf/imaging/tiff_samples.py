@@ -39,7 +39,7 @@ def read_samples(content: bytes) -> np.ndarray:
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages.first
         if page.compression not in BYTE_PACKINGS:
-            raise ValueError(f"packed by {page.compression.name}")
+            raise ValueError(f"packed by {packing(page)}")
         is_simple = page.compression == _NONE or page.compression in _ZLIB
         if is_simple and page.predictor in (1, _DIFFERENCES):
             samples = page.asarray()
@@ -48,6 +48,11 @@ def read_samples(content: bytes) -> np.ndarray:
                 return np.moveaxis(samples.reshape(shape), 0, -1)
             return samples.reshape(*shape[1:], shape[0])
         return _by_libtiff(content, page)
+
+
+def packing(page: tifffile.TiffPage) -> str:
+    """The name of what a page is packed by."""
+    return str(getattr(page.compression, "name", page.compression))
 
 
 def _by_libtiff(content: bytes, page: tifffile.TiffPage) -> np.ndarray:
@@ -108,6 +113,7 @@ def _unpredicted(raw: np.ndarray, page: tifffile.TiffPage, channels: int) -> np.
 def _part(raw: np.ndarray, page: tifffile.TiffPage, channels: int) -> np.ndarray:
     """The columns of a tile, or all, from their bytes `[H, B]`."""
     size, order = page.bitspersample // 8, page.parent.byteorder
+    kind = np.dtype(page.dtype)
     predictor = 1 if page.compression == _PACKBITS else page.predictor  # as libtiff has it
     if predictor == _FLOATS:
         sums = np.cumsum(raw.reshape(len(raw), -1, channels), axis=1, dtype=np.uint8)
@@ -115,7 +121,7 @@ def _part(raw: np.ndarray, page: tifffile.TiffPage, channels: int) -> np.ndarray
         numbers = np.ascontiguousarray(np.swapaxes(planes, 1, 2)).view(f">f{size}")
     elif predictor == _DIFFERENCES:
         stored = raw.view(f"{order}u{size}").reshape(len(raw), -1, channels)
-        numbers = np.cumsum(stored, axis=1, dtype=f"u{size}").view(page.dtype.newbyteorder("="))
+        numbers = np.cumsum(stored, axis=1, dtype=f"u{size}").view(kind.newbyteorder("="))
     else:
-        numbers = raw.view(page.dtype.newbyteorder(order))
-    return numbers.reshape(len(raw), -1, channels).astype(page.dtype.newbyteorder("="))
+        numbers = raw.view(kind.newbyteorder(order))
+    return numbers.reshape(len(raw), -1, channels).astype(kind.newbyteorder("="))

@@ -9,7 +9,7 @@ import io
 import json
 import re
 import struct
-from typing import Any
+from typing import Any, Literal
 
 from nlrn_tf.imaging.directories import directory_at, layout_of, value_of
 from nlrn_tf.imaging.tiff import first_page
@@ -36,7 +36,7 @@ class KeptTags:
       page_axes: of the page, 2 or 3 with channels.
     """
 
-    byteorder: str
+    byteorder: Literal["<", ">"]
     values: dict[int, tuple[int, bytes]]
     is_packed: bool
     page_axes: int
@@ -101,7 +101,8 @@ def kept_tags(content: bytes) -> KeptTags:
         if tag in entries
     }
     axes = 3 if page.samplesperpixel > 1 else 2
-    return KeptTags(layout.order, values, page.compression != 1, axes)
+    order: Literal["<", ">"] = "<" if layout.order == "<" else ">"
+    return KeptTags(order, values, page.compression != 1, axes)
 
 
 def _multiplied(rational: bytes, byteorder: str, scale: float) -> bytes:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nlrn_tf.errors import NLRNError, reason_of
-from nlrn_tf.imaging.files import IMAGE_SUFFIXES
+from nlrn_tf.imaging.files import IMAGE_SUFFIXES, READ_SUFFIXES, is_image
+from nlrn_tf.imaging.photo_files import suffix_of_result
 
 # Here os.path asks for files: Path.exists raises where the system does not allow a name.
 StrPath = str | os.PathLike
@@ -30,7 +31,7 @@ def plan(inputs: Sequence[StrPath], output: StrPath, suffix: str = ".png") -> di
     into_folder = str(os.fspath(output)).endswith(os.sep) or os.path.isdir(output)
     output = Path(output)
     if len(sources) == 1 and os.path.isfile(sources[0]) and not into_folder:
-        _check_suffix(output, "end it with / if a folder is meant")
+        _check_suffix(output, IMAGE_SUFFIXES, "end it with / if a folder is meant")
         return {output: sources[0]}
     if os.path.exists(output) and not os.path.isdir(output):
         raise NLRNError(f"{output}: is a file; a folder or several inputs need an output folder")
@@ -38,7 +39,7 @@ def plan(inputs: Sequence[StrPath], output: StrPath, suffix: str = ".png") -> di
         raise NLRNError(f"{output}: names one image; a folder or several inputs need a folder")
     jobs: dict[Path, Path] = {}
     for source, relative in _sources(sources, output):
-        target = output / relative.with_suffix(suffix)
+        target = output / relative.with_suffix(suffix_of_result(source, suffix))
         if jobs.setdefault(target, source) != source:
             raise NLRNError(
                 f"{jobs[target]} and {source} would both become {target}; "
@@ -56,7 +57,7 @@ def _sources(inputs: list[Path], output: Path) -> Iterator[tuple[Path, Path]]:
         root = Path() if len(inputs) == 1 else Path(path.resolve().name)
         images = _images_below(path, output)
         if not images:
-            raise NLRNError(f"{path}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
+            raise NLRNError(f"{path}: holds no image ({', '.join(READ_SUFFIXES)})")
         for image in images:
             yield image, root / image.relative_to(path)
 
@@ -78,7 +79,7 @@ def _images_below(folder: Path, output: Path) -> list[Path]:
         images += [
             parent / name
             for name in names
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES
+            if Path(name).suffix.lower() in READ_SUFFIXES
             and not name.startswith(".")
             and os.path.isfile(parent / name)
         ]
@@ -90,17 +91,20 @@ def _check_input(path: Path) -> None:
         return
     if not os.path.exists(path):
         raise NLRNError(f"{path}: no such file or folder")
-    _check_suffix(path, "convert it first")
+    if not is_image(path):
+        _check_suffix(path, READ_SUFFIXES, "convert it first")
     if not os.path.isfile(path) or not os.access(path, os.R_OK):
         raise NLRNError(f"{path}: is not a file that can be read")
 
 
-def _check_suffix(path: Path, advice: str) -> None:
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise NLRNError(
-            f"{path}: '{path.suffix}' is no image format (they are {', '.join(IMAGE_SUFFIXES)}); "
-            f"{advice}"
-        )
+def _check_suffix(path: Path, known: Sequence[str], advice: str) -> None:
+    if path.suffix.lower() in known:
+        return
+    if path.suffix.lower() in READ_SUFFIXES:
+        raise NLRNError(f"{path}: {path.suffix} files are read, not written; use .png")
+    raise NLRNError(
+        f"{path}: '{path.suffix}' is no image format (they are {', '.join(known)}); {advice}"
+    )
 
 
 def check_outputs(jobs: dict[Path, Path], may_exist: bool) -> None:
