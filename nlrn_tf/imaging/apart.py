@@ -1,7 +1,7 @@
 """Decoding in a process of its own, for decoders that complain on standard error only.
 
 Standard error belongs to the whole process, and other threads write to it. So what a decoder says
-of one file can be known only where it is alone.
+of one file can be known only where it is alone. Nor does one that crashes end our work.
 """
 
 import io
@@ -17,22 +17,34 @@ import io, sys
 import PIL.Image, PIL.ImageFile, PIL.ImageOps
 content = sys.stdin.buffer.read()
 PIL.Image.MAX_IMAGE_PIXELS = None  # the size has been judged
-task, pixels = sys.argv[1], None
+task, pixels, profile = sys.argv[1], None, b""
 if task != "judge":
     import numpy
-if task == "damaged":
+if content[4:8] == b"ftyp" and b"avif" not in content[:64]:
+    import pillow_heif
+    heif = pillow_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=False)
+    profile = heif.info.get("icc_profile")
+    pixels = heif.data if task == "judge" else numpy.asarray(heif)
+if task == "damaged" and pixels is None:
     import cv2
     pixels = cv2.imdecode(numpy.frombuffer(content, numpy.uint8), cv2.IMREAD_UNCHANGED)
     PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True
 if pixels is None:
     image = PIL.Image.open(io.BytesIO(content))
     image.load()
+    profile = image.info.get("icc_profile")
     if task == "damaged" and image.mode != "L":
         pixels = numpy.asarray(image.convert("RGB"))[..., ::-1]
     elif task != "judge":
-        pixels = numpy.asarray(PIL.ImageOps.exif_transpose(image))
+        image = PIL.ImageOps.exif_transpose(image)
+        seen_through = "transparency" in image.info or image.mode == "PA"
+        to = {"1": "L", "CMYK": "RGB", "YCbCr": "RGB", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA"}
+        if image.mode in ("P", "PA") or (seen_through and image.mode in ("L", "RGB")):
+            image = image.convert("RGBA" if seen_through else "RGB")
+        pixels = numpy.asarray(image.convert(to[image.mode]) if image.mode in to else image)
 if task != "judge":
     numpy.save(sys.stdout.buffer, pixels)
+    sys.stdout.buffer.write(profile or b"")
 """
 
 
@@ -44,6 +56,8 @@ def complaint(content: bytes) -> str | None:
     """
     answer = _run("judge", content)
     lines = answer.stderr.decode(errors="replace").strip().splitlines()
+    if not lines and answer.returncode:
+        return f"its decoder ended with {answer.returncode}"
     return lines[-1].strip() if lines else None
 
 
@@ -53,7 +67,7 @@ def decoded(content: bytes) -> np.ndarray:
     Raises:
       ValueError: nothing can be decoded.
     """
-    return _pixels("damaged", content)
+    return _pixels("damaged", content)[0]
 
 
 def decoded_by_pillow(content: bytes) -> np.ndarray:
@@ -62,12 +76,18 @@ def decoded_by_pillow(content: bytes) -> np.ndarray:
     Raises:
       ValueError: it cannot be decoded.
     """
+    return _pixels("read", content)[0]
+
+
+def decoded_with_profile(content: bytes) -> tuple[np.ndarray, bytes]:
+    """As `decoded_by_pillow`, with the colour profile; empty where there is none."""
     return _pixels("read", content)
 
 
-def _pixels(task: str, content: bytes) -> np.ndarray:
+def _pixels(task: str, content: bytes) -> tuple[np.ndarray, bytes]:
     try:
-        return np.load(io.BytesIO(_run(task, content).stdout), allow_pickle=False)
+        answer = io.BytesIO(_run(task, content).stdout)
+        return np.load(answer, allow_pickle=False), answer.read()
     except (ValueError, EOFError) as error:
         raise ValueError("nothing of it can be decoded") from error
 

@@ -24,6 +24,8 @@ import PIL.WebPImagePlugin
 
 from nlrn_tf.errors import reason_of
 from nlrn_tf.imaging import apart
+from nlrn_tf.imaging.directories import is_tiff
+from nlrn_tf.imaging.further_formats import further_format, size_by
 from nlrn_tf.imaging.jpeg import damage_of_jpeg, size_of_jpeg
 from nlrn_tf.imaging.png import (
     SIGNATURE,
@@ -33,7 +35,7 @@ from nlrn_tf.imaging.png import (
     needed_of_png,
     told_by_png,
 )
-from nlrn_tf.imaging.tiff import damage_of_tiff, first_page, is_packed, is_tiff, unpacks_by_libtiff
+from nlrn_tf.imaging.tiff import damage_of_tiff, first_page, is_packed, unpacks_by_libtiff
 
 # Their warnings would add lines to our one-line errors.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -41,6 +43,9 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 # Of tags alone; what is wrong with pixels raises.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+
+# The largest images that OpenCV reads: pixels a side, and all.
+_OPENCV_SIDE, _OPENCV_PIXELS = 1 << 20, 1 << 30
 
 _CORE = b"\x0c\0\0\0"  # size of the oldest header of BMP
 
@@ -53,11 +58,13 @@ class Format:
     """How files of a format are judged.
 
     Attributes:
+      name: in messages.
       size: width and height by the header; raises ValueError where it is damaged.
       damage: what is wrong with the pixels, None where nothing is; raises ValueError likewise.
       told: what Pillow finds besides pixels: `icc_profile`, `exif`.
     """
 
+    name: str
     size: Callable[[bytes], tuple[int, int]]
     damage: Callable[[bytes], str | None]
     told: Callable[[bytes], Mapping[Any, Any]]
@@ -75,7 +82,17 @@ def format_of(content: bytes) -> Format:
         return _FORMATS["bmp"]
     if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
         return _FORMATS["webp"]
-    raise ValueError("it begins as no PNG, JPEG, TIFF, BMP or WebP file does")
+    further = further_format(content)
+    if further is not None:
+        return Format(further, size_by(further), apart.complaint, lambda content: {})
+    raise ValueError(
+        "it begins as no PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000, AVIF or HEIC does"
+    )
+
+
+def is_beyond_opencv(width: int, height: int) -> bool:
+    """Whether an image is larger than OpenCV allows."""
+    return max(width, height) > _OPENCV_SIDE or width * height > _OPENCV_PIXELS
 
 
 def decode(content: bytes) -> np.ndarray:
@@ -106,15 +123,20 @@ def decode_damaged(content: bytes) -> np.ndarray:
 
 
 def decode_by_pillow(content: bytes) -> np.ndarray:
-    """The pixels of a sound TIFF file in the order of RGBA, turned upright.
+    """The pixels of a sound file that is not packed, or of any by a process of its own.
+
+    Returns:
+      In the order of RGBA, turned upright; palettes, CMYK and YCbCr as RGB.
 
     Raises:
       ValueError: it cannot be decoded.
     """
-    if is_packed(content):  # by libtiff, which prints its warnings
+    if not is_tiff(content) or is_packed(content):  # libtiff prints its warnings
         return apart.decoded_by_pillow(content)
     with PIL.TiffImagePlugin.TiffImageFile(io.BytesIO(content)) as image:
-        return np.asarray(PIL.ImageOps.exif_transpose(image))
+        if image.mode in ("L", "RGB", "RGBA"):
+            return np.asarray(PIL.ImageOps.exif_transpose(image))
+    return apart.decoded_by_pillow(content)
 
 
 def _size_of_png(content: bytes) -> tuple[int, int]:
@@ -219,14 +241,18 @@ def _told_by(reader: Reader) -> Callable[[bytes], Mapping]:
 
 _FORMATS = {
     "png": Format(
+        "PNG",
         _size_of_png,
         _damage_of_png,
         lambda content: _told_by(PIL.PngImagePlugin.PngImageFile)(told_by_png(content)),
     ),
-    "jpeg": Format(size_of_jpeg, damage_of_jpeg, _told_by(PIL.JpegImagePlugin.JpegImageFile)),
-    "tiff": Format(_size_of_tiff, _damage_of_tiff, lambda content: {}),
-    "bmp": Format(_size_of_bmp, _damage_of_bmp, lambda content: {}),
+    "jpeg": Format(
+        "JPEG", size_of_jpeg, damage_of_jpeg, _told_by(PIL.JpegImagePlugin.JpegImageFile)
+    ),
+    "tiff": Format("TIFF", _size_of_tiff, _damage_of_tiff, lambda content: {}),
+    "bmp": Format("BMP", _size_of_bmp, _damage_of_bmp, lambda content: {}),
     "webp": Format(
+        "WebP",
         _size_of_webp,
         _damage_by(PIL.WebPImagePlugin.WebPImageFile),
         _told_by(PIL.WebPImagePlugin.WebPImageFile),

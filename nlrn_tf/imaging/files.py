@@ -4,7 +4,6 @@ Arrays are uint8, `[H, W]` for grey and `[H, W, 3]` in RGB order for colour. Wha
 also have 16 bits (uint16) and alpha as a last channel: `[H, W, 2]`, `[H, W, 4]`.
 """
 
-import dataclasses
 import os
 from pathlib import Path
 
@@ -14,16 +13,25 @@ import numpy as np
 from nlrn_tf import machine
 from nlrn_tf.errors import NLRNError, blaming
 from nlrn_tf.files import write_bytes
-from nlrn_tf.imaging.decoding import decode, decode_by_pillow, decode_damaged, format_of
+from nlrn_tf.imaging.decoding import format_of
 from nlrn_tf.imaging.encoding import encoded, encoded_tiff
-from nlrn_tf.imaging.metadata import ImageMetadata, read_metadata
-from nlrn_tf.imaging.white_level import WhiteLevel, white_level
+from nlrn_tf.imaging.frames import num_frames
+from nlrn_tf.imaging.further_formats import check_readable
+from nlrn_tf.imaging.photos import Photo, photo_of
+from nlrn_tf.imaging.stack import Stack, open_stack
 
 # By default larger images are refused: what they claim to be costs memory before anything is known
 # of their pixels. The largest cameras have 150 megapixels.
 MAX_PIXELS = 200_000_000
 
+# Of the formats that are written, and of those that are read: the latter by their content, whatever
+# the suffix.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+READ_SUFFIXES = (
+    *IMAGE_SUFFIXES,
+    *(".apng", ".jpe", ".jfif", ".dib", ".btf", ".tf8", ".gif", ".avif", ".heic", ".heif"),
+    *(".jp2", ".j2k", ".j2c", ".jpf", ".jpx", ".jpc", ".tga"),
+)
 
 _UNDECODABLE = "not an image that can be decoded ({}); is it complete?"
 # Measured, of 8 bits; 17 of WebP, 22 of 16 bits.
@@ -35,24 +43,6 @@ _HOLD_ALPHA = (".png", ".tif", ".tiff", ".webp")
 _HOLD_PROFILE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 # The longest side, in pixels, of the formats that have a limit below OpenCV's.
 _LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
-
-
-@dataclasses.dataclass(frozen=True)
-class Photo:
-    """An image file as it was brought.
-
-    Attributes:
-      pixels: uint8 or uint16, `[H, W]` or RGB `[H, W, 3]`, with alpha `[H, W, 2]` or `[H, W, 4]`.
-      icc_profile: its colour profile where it has one that fits the pixels.
-      white: of 16 bits the value of white, which is lower where a camera of fewer bits wrote it;
-        None of 8 bits.
-      damage: what is wrong with the file; None of a sound one.
-    """
-
-    pixels: np.ndarray
-    icc_profile: bytes | None = None
-    white: WhiteLevel | None = None
-    damage: str | None = None
 
 
 def find_images(folder: str | os.PathLike) -> list[Path]:
@@ -74,6 +64,16 @@ def find_images(folder: str | os.PathLike) -> list[Path]:
     if not paths:
         raise NLRNError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
     return paths
+
+
+def is_image(path: str | os.PathLike) -> bool:
+    """Whether a file begins as one of a format that is read."""
+    try:
+        with open(path, "rb") as file:
+            format_of(file.read(64))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def find_image(folder: str | os.PathLike, name: str) -> Path:
@@ -100,23 +100,20 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
       NLRNError: the file is missing, not an image, damaged, of a kind that is not supported (more
         than 8 bits, an alpha channel), or claims more than `MAX_PIXELS`.
     """
-    with blaming(path, _UNDECODABLE):
-        content = _read(path, MAX_PIXELS)
-        damage = format_of(content).damage(content)
-        if damage:
-            raise ValueError(damage)
-        stored = decode(content)
-        if stored.dtype != np.uint8:
-            raise NLRNError(
-                f"{path}: has {stored.dtype.name} samples; only 8-bit images are supported here, "
-                "convert it first"
-            )
-        if stored.ndim == 3 and stored.shape[2] != 3:
-            raise NLRNError(
-                f"{path}: has an alpha channel, which is not supported here; "
-                "flatten it onto a background first"
-            )
-        return np.ascontiguousarray(_upright(content, stored, read_metadata(content)))
+    photo = _photo(path, MAX_PIXELS, False)
+    if photo.pixels.dtype != np.uint8:
+        raise NLRNError(
+            f"{path}: has {photo.pixels.dtype.name} samples; only 8-bit images are supported here, "
+            "convert it first"
+        )
+    if photo.groups:
+        raise NLRNError(f"{path}: has {len(photo.groups)} pictures in its channels; split it first")
+    if photo.pixels.ndim == 3 and photo.pixels.shape[2] != 3:
+        raise NLRNError(
+            f"{path}: has an alpha channel, which is not supported here; "
+            "flatten it onto a background first"
+        )
+    return photo.pixels
 
 
 def read_photo(
@@ -138,31 +135,22 @@ def read_photo(
         supported (floating point, several pages, some kinds of TIFF files, see
         `ImageMetadata.problem`); or it is too large.
     """
-    with blaming(path, _UNDECODABLE):
-        content = _read(path, max_pixels)
-        damage = format_of(content).damage(content)
-        if damage and not accept_damaged:
-            raise NLRNError(
-                f"{path}: is damaged ({damage}); accept_damaged=True restores what is there"
-            )
-        stored = decode_damaged(content) if damage else decode(content)
-        if stored.dtype not in (np.uint8, np.uint16):
-            raise NLRNError(
-                f"{path}: has {stored.dtype.name} samples; 8 and 16 bits are supported, "
-                "convert it first"
-            )
-        metadata = read_metadata(content)
-        problem = metadata.problem(stored)
-        if problem:
-            raise NLRNError(f"{path}: {problem}")
-        pixels = _upright(content, stored, metadata)
-    if metadata.white_is_zero and pixels.dtype == np.uint16:
-        pixels = 65535 - pixels
-    space = b"GRAY" if pixels.ndim == 2 or pixels.shape[2] == 2 else b"RGB "
-    fits = metadata.icc_profile[16:20] == space
-    white = white_level(pixels, metadata.white_tags) if pixels.dtype == np.uint16 else None
-    profile = metadata.icc_profile if fits else None
-    return Photo(np.ascontiguousarray(pixels), profile, white, damage)
+    photo = _photo(path, max_pixels, accept_damaged)
+    if photo.groups:
+        raise NLRNError(f"{path}: has {len(photo.groups)} pictures in its channels; split it first")
+    return photo
+
+
+def read_pictures(
+    path: str | os.PathLike, max_pixels: int = MAX_PIXELS, accept_damaged: bool = False
+) -> Photo | Stack:
+    """As `read_photo`, and the pages of TIFF files, of which none is read as yet but for white.
+
+    Raises:
+      NLRNError: as `read_photo`.
+    """
+    stack = _stack(path, max_pixels, accept_damaged)
+    return stack.with_white() if stack else _single(path, max_pixels, accept_damaged)
 
 
 def write_image(
@@ -243,6 +231,44 @@ def check_storable(path: str | os.PathLike, image: np.ndarray, scale: float = 1)
         )
 
 
+def _photo(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> Photo:
+    stack = _stack(path, max_pixels, accept_damaged)
+    if stack:
+        raise NLRNError(f"{path}: holds {len(stack)} pages; split it into files of one page first")
+    return _single(path, max_pixels, accept_damaged)
+
+
+def _stack(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> Stack | None:
+    def check_size(content: bytes) -> None:
+        _check_size(content, max_pixels)
+
+    try:
+        return open_stack(path, check_size, _most_bytes(max_pixels), accept_damaged)
+    except OSError as error:
+        raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:  # nothing is told of pages; the first may be there
+        if accept_damaged:
+            return None
+        raise NLRNError(f"{path}: is damaged ({error})") from error
+
+
+def _single(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> Photo:
+    """The photo in a file of one. Raises NLRNError."""
+    with blaming(path, _UNDECODABLE):
+        content = _read(path, max_pixels)
+        check_readable(format_of(content).name, content)
+        count = num_frames(content)
+        if count > 1:
+            raise NLRNError(
+                f"{path}: holds {count} pictures, as an animation does; split it into files of one "
+                "first"
+            )
+        try:
+            return photo_of(content, accept_damaged)
+        except NLRNError as error:
+            raise NLRNError(f"{path}: {error}") from error
+
+
 def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
     """The bytes of a file whose size, and that of the image by its header, are allowed.
 
@@ -258,33 +284,27 @@ def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
         raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
     if size > _most_bytes(max_pixels):
         raise NLRNError(f"{path}: {size} bytes are too many for max_pixels={max_pixels}")
+    try:
+        _check_size(content, max_pixels)
+    except NLRNError as error:
+        raise NLRNError(f"{path}: {error}") from error
+    return content
+
+
+def _check_size(content: bytes, max_pixels: int) -> None:
+    """Raises as `_read`; the NLRNError does not name the file."""
     width, height = format_of(content).size(content)
     if width < 1 or height < 1:
         raise ValueError(f"it claims {width} x {height} pixels")
     if width * height > max_pixels:
         raise NLRNError(
-            f"{path}: claims {width} x {height} pixels, more than max_pixels={max_pixels}; "
+            f"claims {width} x {height} pixels, more than max_pixels={max_pixels}; "
             "raise that if the image is as large, or restore it in parts"
         )
     free = machine.available_memory()
     if free is not None and width * height * _BYTES_TO_DECODE > free:
         raise MemoryError
-    return content
 
 
 def _most_bytes(max_pixels: int) -> int:
     return _BYTES_A_PIXEL * max_pixels + _BYTES_OF_TAGS
-
-
-def _upright(content: bytes, stored: np.ndarray, metadata: ImageMetadata) -> np.ndarray:
-    """Pixels in the order of RGB, turned, and without an alpha that the file has not."""
-    if stored.ndim == 2:
-        return metadata.turn_upright(stored)
-    if stored.shape[2] == 3:
-        return metadata.turn_upright(cv2.cvtColor(stored, cv2.COLOR_BGR2RGB))
-    if metadata.cmyk:
-        return cv2.cvtColor(stored, cv2.COLOR_BGRA2RGB)
-    if metadata.straight_alpha and stored.dtype == np.uint8:
-        return decode_by_pillow(content)
-    pixels = metadata.turn_upright(cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA))
-    return pixels[..., [0, 3]] if metadata.grey_with_alpha else pixels

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import IMAGE_SUFFIXES
+from nlrn_tf.imaging.files import READ_SUFFIXES, is_image
 
 HIDDEN = "hidden"
 LINK_TO_FOLDER = "link to a folder, give it as an input itself"
@@ -99,7 +99,7 @@ def _is_image(path: Path, skipped: Skipped) -> bool:
         skipped.add(BROKEN_LINK, [path])
     elif not os.path.isfile(path):
         skipped.add(NO_FILE, [path])
-    elif path.suffix.lower() not in IMAGE_SUFFIXES:
+    elif path.suffix.lower() not in READ_SUFFIXES and (path.suffix or not is_image(path)):
         skipped.add(NO_IMAGE, [path])
     else:
         return True

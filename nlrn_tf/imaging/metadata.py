@@ -1,6 +1,5 @@
 """What an image file says besides its pixels, as far as it takes to read the pixels right."""
 
-import contextlib
 import dataclasses
 from typing import Any
 
@@ -8,16 +7,16 @@ import numpy as np
 import PIL.Image
 
 from nlrn_tf.imaging.decoding import format_of
+from nlrn_tf.imaging.directories import is_tiff
 from nlrn_tf.imaging.png import GREY, GREY_WITH_ALPHA, SIGNATURE
-from nlrn_tf.imaging.tiff import first_page, is_tiff, num_pages
+from nlrn_tf.imaging.tiff import first_page
 from nlrn_tf.imaging.white_level import WHITE_TAGS
 
 # Tags of TIFF 6.0, which EXIF uses too, and some of their values.
 _PHOTOMETRIC, _ORIENTATION, _SAMPLES_PER_PIXEL = 262, 274, 277
-_PLANES, _EXTRA_SAMPLES, _ICC_PROFILE = 284, 338, 34675
+_EXTRA_SAMPLES, _ICC_PROFILE = 338, 34675
 _WHITE_IS_ZERO, _CMYK = 0, 5
-_SEPARATE_PLANES = 2
-_PREMULTIPLIED, _STRAIGHT = 1, 2
+_STRAIGHT = 2
 
 # Turns by EXIF orientation, 1 to 8 (TIFF 6.0, tag 274), of arrays [H, W, ...].
 _UPRIGHT = {
@@ -38,16 +37,12 @@ class ImageMetadata:
     Attributes:
       icc_profile: the colour profile; empty where there is none.
       orientation: of EXIF, 1 to 8; 1 of a TIFF file, which decoders turn.
-      num_pages: of a TIFF file, without thumbnails and masks; else 1.
+      tiff_orientation: of a TIFF file; for samples that no decoder has turned.
       cmyk: whether a TIFF file is in CMYK, which OpenCV decodes to colour with a made-up alpha.
-      grey_with_alpha: whether a PNG or TIFF file is; OpenCV decodes the one as colour with alpha,
-        of the other it drops the alpha.
+      grey_with_alpha: whether a PNG file is, which OpenCV decodes as colour with alpha.
       transparent_level: whether a grey PNG file names a level that is transparent.
       white_is_zero: whether the largest sample of a grey TIFF file is black. OpenCV turns 8 bits
         around, 16 bits not.
-      separate_planes: whether a TIFF file has one channel after the other; OpenCV mixes up those
-        of 16 bits.
-      premultiplied: whether a TIFF file has colours multiplied by alpha.
       straight_alpha: whether a TIFF file says of its alpha that the colours are not; OpenCV then
         multiplies those of 8 bits.
       white_tags: the tags of a TIFF file that tell the value of white, by number.
@@ -55,13 +50,11 @@ class ImageMetadata:
 
     icc_profile: bytes
     orientation: int
-    num_pages: int
+    tiff_orientation: int
     cmyk: bool
     grey_with_alpha: bool
     transparent_level: bool
     white_is_zero: bool
-    separate_planes: bool
-    premultiplied: bool
     straight_alpha: bool
     white_tags: dict[int, object]
 
@@ -69,19 +62,10 @@ class ImageMetadata:
         """Turns `[H, W, ...]` by the orientation."""
         return _UPRIGHT[self.orientation](image) if self.orientation in _UPRIGHT else image
 
-    def problem(self, stored: np.ndarray) -> str | None:
-        """Why OpenCV's pixels, as they are stored, are not those of the image, if they are not."""
-        if self.num_pages > 1:
-            return f"holds {self.num_pages} pages; split it into files of one page first"
-        if stored.ndim == 2 and self.grey_with_alpha:
-            return "is a grey TIFF file with alpha; convert it to .png first"
-        if stored.ndim == 2 and self.transparent_level:
-            return "is a grey PNG file with a transparent level; give it an alpha channel first"
-        if stored.ndim == 3 and stored.dtype == np.uint16 and self.separate_planes:
-            return "has 16 bits and its channels one after the other; convert it to .png first"
-        if self.premultiplied and (stored[..., -1] != np.iinfo(stored.dtype).max).any():
-            return "has colours multiplied by its alpha; convert it to .png first"
-        return None
+    def turn_samples(self, image: np.ndarray) -> np.ndarray:
+        """Turns `[H, W, ...]` of a TIFF file that no decoder has turned."""
+        turn = _UPRIGHT.get(self.tiff_orientation)
+        return turn(image) if turn else image
 
 
 def read_metadata(content: bytes) -> ImageMetadata:
@@ -91,11 +75,8 @@ def read_metadata(content: bytes) -> ImageMetadata:
       ValueError: its header or the tags of a TIFF file are damaged.
     """
     tags: dict[int, Any] = {}
-    pages = 1
     if is_tiff(content):
         _, tags = first_page(content)
-        with contextlib.suppress(ValueError):  # it is damage, which was accepted
-            pages = num_pages(content)
     told = format_of(content).told(content)
     has_alpha = tags.get(_SAMPLES_PER_PIXEL) in (2, 4)
     extra = next(iter(np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0))), 0) if has_alpha else 0
@@ -103,17 +84,18 @@ def read_metadata(content: bytes) -> ImageMetadata:
     return ImageMetadata(
         icc_profile=icc_profile if isinstance(icc_profile, bytes) else b"",
         orientation=_orientation(told.get("exif")),
-        num_pages=pages,
+        tiff_orientation=_whole(tags.get(_ORIENTATION)),
         cmyk=tags.get(_PHOTOMETRIC) == _CMYK,
-        grey_with_alpha=_png_colour_type(content) == GREY_WITH_ALPHA
-        or tags.get(_SAMPLES_PER_PIXEL) == 2,
+        grey_with_alpha=_png_colour_type(content) == GREY_WITH_ALPHA,
         transparent_level=_png_colour_type(content) == GREY and b"tRNS" in _png_head(content),
         white_is_zero=tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO,
-        separate_planes=tags.get(_PLANES) == _SEPARATE_PLANES,
-        premultiplied=extra == _PREMULTIPLIED,
         straight_alpha=extra == _STRAIGHT,
         white_tags={tag: tags[tag] for tag in WHITE_TAGS if tag in tags},
     )
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 1
 
 
 def _orientation(exif: Any) -> int:

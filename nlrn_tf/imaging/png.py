@@ -59,6 +59,15 @@ def colours_of_png(content: bytes) -> int:
     return next(len(data) // 3 for kind, data, _ in _chunks(content) if kind == b"PLTE")
 
 
+def frames_of_png(content: bytes) -> int:
+    """The number of pictures: more than 1 in an animation (APNG)."""
+    kinds = [kind for kind, _, _ in _chunks(content)]
+    if b"acTL" not in kinds[: kinds.index(b"IDAT") if b"IDAT" in kinds else None]:
+        return 1
+    is_apart = b"fcTL" not in kinds[: kinds.index(b"IDAT")] if b"IDAT" in kinds else False
+    return max(kinds.count(b"fcTL") + is_apart, 1)
+
+
 def needed_of_png(content: bytes) -> bytes:
     """The file with the chunks that its pixels need alone, of which libpng has nothing to say."""
     colour = content[25] if len(content) > 25 else 0

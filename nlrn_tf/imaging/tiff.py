@@ -3,48 +3,23 @@
 Terms and numbers are those of TIFF 6.0, and of BigTIFF for files above 4 GiB.
 """
 
-import dataclasses
 import io
 import logging
 import math
-import struct
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import tifffile
 
+from nlrn_tf.imaging.directories import directories
 from nlrn_tf.imaging.jpeg import damage_of_jpeg, size_of_jpeg
 
 # Its warnings would add lines to our one-line errors.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
-_NEW_SUBFILE_TYPE = 254
-_REDUCED, _MASK = 1, 4  # bits of it
 _NONE, _JPEG, _ZLIB = 1, 7, (8, 32946)  # compressions
 _SEPARATE_PLANES = 2
 _TOO_SHORT = "pixels are missing"
-_LOOKED_AT = 16  # entries of a directory
-MAX_DIRECTORIES = 10_000
-
-
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    """How numbers of a kind of TIFF file are stored."""
-
-    count: str
-    offset: str
-    first: int  # where the offset of the first directory is
-    entry: int  # bytes of an entry
-
-
-_CLASSIC = _Layout("H", "I", 4, 12)
-_BIG = _Layout("Q", "Q", 8, 20)
-
-
-def is_tiff(content: bytes) -> bool:
-    """Whether a file begins as TIFF files do."""
-    return content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def first_page(content: bytes) -> tuple[tifffile.TiffPage, dict[int, Any]]:
@@ -67,8 +42,8 @@ def num_pages(content: bytes) -> int:
     Raises:
       ValueError: the directories form a circle, lie outside the file or are too many.
     """
-    kinds = list(_subfile_types(content))
-    return 1 + sum(not kind & (_REDUCED | _MASK) for kind in kinds[1:])
+    found = [directory for _, directory in directories(io.BytesIO(content))]
+    return 1 + sum(directory.is_picture for directory in found[1:])
 
 
 def damage_of_tiff(content: bytes) -> str | None:
@@ -158,34 +133,3 @@ def _shape(page: tifffile.TiffPage, index: int) -> tuple[int, int, int]:
     strips = -(-page.imagelength // per_strip)  # of a plane
     rows = min(per_strip, page.imagelength - index % strips * per_strip)
     return rows, per_strip, page.imagewidth
-
-
-def _subfile_types(content: bytes) -> Iterator[int]:
-    """NewSubfileType of each directory in the chain."""
-    order = "<" if content[:2] == b"II" else ">"
-    layout = _BIG if 43 in content[2:4] else _CLASSIC
-    visited: set[int] = set()
-    try:
-        (place,) = struct.unpack_from(order + layout.offset, content, layout.first)
-        while place:
-            if place in visited or len(visited) == MAX_DIRECTORIES:
-                circle = "form a circle" if place in visited else f"are over {MAX_DIRECTORIES}"
-                raise ValueError(f"its directories {circle}")
-            visited.add(place)
-            (count,) = struct.unpack_from(order + layout.count, content, place)
-            start = place + struct.calcsize(order + layout.count)
-            end = start + count * layout.entry
-            yield _subfile_type(content[start:end], order, layout)
-            (place,) = struct.unpack_from(order + layout.offset, content, end)
-    except (struct.error, OverflowError) as error:
-        raise ValueError("a directory lies outside the file") from error
-
-
-def _subfile_type(entries: bytes, order: str, layout: _Layout) -> int:
-    """By the first entries: they are sorted, and no other tag is lower in practice."""
-    for start in range(0, min(len(entries), _LOOKED_AT * layout.entry), layout.entry):
-        (tag,) = struct.unpack_from(order + "H", entries, start)
-        if tag == _NEW_SUBFILE_TYPE:
-            value = start + layout.entry - struct.calcsize(order + layout.offset)
-            return struct.unpack_from(order + "I", entries, value)[0]
-    return 0

@@ -1,4 +1,7 @@
-"""The value of white in a 16-bit image, which is lower where a camera of fewer bits wrote it.
+"""The value of white in an image of more than 8 bits.
+
+Of 16 bits it is lower where a camera of fewer bits wrote it; floats and other whole numbers have
+none of their own.
 
 Restoring needs it: a network sees values over white, and noise is told in 255ths of white.
 """
@@ -11,6 +14,10 @@ import numpy as np
 from nlrn_tf.errors import NLRNError
 
 FULL = 65535
+_UNIT = 1.0  # white of floats that are made for pictures
+_NOISE = 1.5, 1.25  # how far noise takes floats over white: over 1, and over that of bits
+_LEAST_OF_UNIT = 1 / 16  # darker floats are of another range
+_BELOW_BLACK = 1 / 4  # of white: how far noise takes values below black
 BITS = (8, 10, 12, 14)  # of cameras and converters; 8 in 16 is what a change of type leaves
 
 # Tags of TIFF 6.0 and of DNG 1.0.
@@ -20,17 +27,57 @@ WHITE_TAGS = (_WHITE_LEVEL, _MAX_SAMPLE_VALUE)
 
 @dataclasses.dataclass(frozen=True)
 class WhiteLevel:
-    """White in a 16-bit image.
+    """White and black in an image.
 
     Attributes:
-      value: 1 to 65535.
+      value: of white; 1 to 65535 of uint16.
       is_guess: whether it was judged by the values alone and is not that of the type.
       reason: how it was found, as a clause for a message.
+      black: the value of black, which is 0 unless there are values far below.
     """
 
-    value: int
+    value: float
     is_guess: bool
     reason: str
+    black: float = 0
+
+    def __or__(self, other: "WhiteLevel") -> "WhiteLevel":
+        """That of two pictures which belong together: the highest white, the lowest black."""
+        higher = other if other.value > self.value else self
+        return dataclasses.replace(higher, black=min(self.black, other.black))
+
+
+def level_of(image: np.ndarray, tags: Mapping[int, object] | None = None) -> WhiteLevel | None:
+    """White of an image of any type; None of uint8, whose white is 255.
+
+    Floats are taken for 0 to 1 where they are about that, else for the smallest of 8, 10, 12, 14
+    and 16 bits that holds them, and so are whole numbers of other types. Where nothing fits, the
+    highest value is white. Values far below 0 make the lowest one black.
+
+    Args:
+      image: `[H, W]` or `[H, W, C]`; alpha as the last of 2 or 4 channels of uint16 is left out.
+      tags: see `white_level`.
+    """
+    if image.dtype == np.uint8:
+        return None
+    if image.dtype == np.uint16:
+        return white_level(image, tags)
+    lowest, highest = float(image.min()), float(image.max())
+    is_float = image.dtype.kind == "f"
+    if is_float and _LEAST_OF_UNIT <= highest <= _NOISE[0] and lowest >= -_BELOW_BLACK:
+        return WhiteLevel(_UNIT, False, "its values are about 0 to 1")
+    over = _NOISE[1] if is_float else 1
+    whites = (2**bits - 1 for bits in (*BITS, 16))
+    white = next((white for white in whites if _NOISE[0] < highest <= over * white), None)
+    if white is not None and lowest >= -_BELOW_BLACK * white:
+        return WhiteLevel(white, True, f"its values are those of {white.bit_length()} bits")
+    black = 0.0 if lowest >= 0 or -_BELOW_BLACK * highest <= lowest < 0 < highest else lowest
+    value = highest if highest > black else black + 1
+    return WhiteLevel(_whole(value), True, "its highest value", _whole(black))
+
+
+def _whole(value: float) -> float:
+    return int(value) if float(value).is_integer() else value
 
 
 def white_level(image: np.ndarray, tags: Mapping[int, object] | None = None) -> WhiteLevel:

@@ -4,10 +4,9 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
-import numpy as np
-
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import Photo
+from nlrn_tf.imaging.samples import Levels
 from nlrn_tf.imaging.white_level import FULL
 from nlrn_tf.precision import propagates_exactly
 from nlrn_tf.restoration.inference import Model
@@ -51,19 +50,27 @@ class RestorerChoice:
 
     def __call__(self, photo: Photo, name: str) -> Restorer:
         """The restorer for a photo, see `restorer.restore`; `name` is for the lines about it."""
-        white = self._white(photo, name)
+        levels = self._levels(photo, name)
         restorer = self._fixed
         if restorer is None:
-            pixels = photo.pixels if white is None else _unit_range(photo.pixels, white)
+            pixels = photo.pixels if levels is None else levels.unit_range(photo.pixels)
             restorer = self._for_estimate(estimate_noise(pixels), name)
-        return dataclasses.replace(restorer, white_level=white)
+        if levels is None:
+            return restorer
+        return dataclasses.replace(restorer, white_level=levels.white, black_level=levels.black)
 
-    def _white(self, photo: Photo, name: str) -> int | None:
-        if photo.white is None or self._settings.white_level is not None:
-            return self._settings.white_level if photo.white is not None else None
-        if photo.white.is_guess and photo.white.value != FULL:
-            self._say(f"{name}: white taken for {photo.white.value}: {photo.white.reason}")
-        return photo.white.value
+    def _levels(self, photo: Photo, name: str) -> Levels | None:
+        """White and black of a photo of more than 8 bits, alpha being of its own range."""
+        found, given = photo.white, self._settings.white_level
+        if found is None:
+            return None
+        if given is not None:
+            black = found.black if found.black < given else 0
+            return Levels(int(given) if float(given).is_integer() else given, black)
+        if found.is_guess and found.value != FULL:
+            also = f", black for {found.black:.9g}" if found.black else ""
+            self._say(f"{name}: white taken for {found.value:.9g}{also}: {found.reason}")
+        return Levels(found.value, found.black)
 
     def _for_estimate(self, estimate: NoiseEstimate, name: str) -> Restorer:
         sigma = min(max(estimate.sigma, UNSEEN_LEVEL), MAX_LEVEL)
@@ -108,8 +115,3 @@ def check_task(model: Model, task: str | None) -> None:
     trained_for = getattr(getattr(model, "config", None), "task", None)
     if task and trained_for and task != trained_for:
         raise NLRNError(f"task={task}: the weights are for {trained_for}; choose other weights")
-
-
-def _unit_range(pixels: np.ndarray, white: int) -> np.ndarray:
-    """uint16 as float32 in [0, 1] of white, alpha of its own range."""
-    return pixels.astype(np.float32) / np.float32(white)

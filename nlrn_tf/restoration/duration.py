@@ -196,13 +196,16 @@ class Forecast:
         else:
             self._held.append(line)
 
-    def tell(self, restorer: object, pixels: np.ndarray, progress: ImageProgress) -> None:
+    def tell(
+        self, restorer: object, pixels: np.ndarray, progress: ImageProgress, pictures: int = 1
+    ) -> None:
         """Tells once, where the restorer has work to do.
 
         Args:
           restorer: of the image whose turn it is; the others are expected to get one like it.
           pixels: `[H, W, ...]` of this image.
           progress: gets the costs.
+          pictures: how many like it the file has, whose turn it is.
         """
         if self._held is None:
             return
@@ -211,7 +214,8 @@ class Forecast:
             self._held = None
             shapes = [read_shape(source) for source in self._sources]
             if len(shapes) == 1:  # it is known, even where the header does not tell
-                shapes = [(*pixels.shape[:2], 3 if pixels.shape[2:] > (2,) else 1)]
+                height, width = pixels.shape[:2]
+                shapes = [(height * pictures, width, 3 if pixels.shape[2:] > (2,) else 1)]
             [found] = expected([(restorer, [_enlarged(shape, restorer) for shape in shapes])])
             progress.expect(found.costs, in_seconds=found.in_seconds)
             channels = max((shape[2] for shape in shapes if shape), default=1)

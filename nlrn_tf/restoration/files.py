@@ -3,22 +3,29 @@
 import contextlib
 import dataclasses
 import errno
+import functools
 import os
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from pathlib import Path
 
+import numpy as np
 from rich.markup import escape
 
 from nlrn_tf.errors import NLRNError, blaming, printable
-from nlrn_tf.imaging.files import Photo, check_storable, read_photo, write_image
+from nlrn_tf.imaging.files import read_pictures
 from nlrn_tf.imaging.folders import EXISTING, UNREADABLE, Skipped
+from nlrn_tf.imaging.headers import read_shape
+from nlrn_tf.imaging.photo_files import check_photo, write_photo
+from nlrn_tf.imaging.photos import Photo
+from nlrn_tf.imaging.stack import Stack
 from nlrn_tf.progress import ImageProgress, image_progress
 from nlrn_tf.restoration.background import in_background
-from nlrn_tf.restoration.memory import check_memory
+from nlrn_tf.restoration.memory import check_memory, check_memory_for
 from nlrn_tf.restoration.plan import StrPath, check_name, check_outputs, plan
 from nlrn_tf.restoration.settings import InputSettings, OutputSettings, RestorationSettings
+from nlrn_tf.restoration.stacks import check_stack, restore_stack, with_tags_of_result
 
 if typing.TYPE_CHECKING:  # they load TensorFlow
     from nlrn_tf.restoration.duration import Forecast
@@ -198,25 +205,36 @@ def _restore_all(
     ):
         bar = progress.add_task("", total=len(jobs))
 
-        def choose_and_tell(photo: Photo, name: str) -> Callable:
-            restorer = choose(photo, name)
-            forecast.tell(restorer, photo.pixels, progress)
-            return restorer
+        def restored(photo: Photo, name: str, advance: Callable, pages: int = 1) -> Photo:
+            def choose_and_tell(part: Photo, name: str) -> Callable:
+                restorer = choose(part, name)
+                pictures = pages * max(len(photo.groups), 1)
+                forecast.tell(restorer, part.pixels, progress, pictures)
+                return restorer
 
-        photos = _read_ahead(jobs.values(), reading)
-        for done, ((target, source), read) in enumerate(zip(jobs.items(), photos, strict=True)):
+            return with_tags_of_result(_restore_one(photo, name, choose_and_tell, advance), scale)
+
+        def advance(part: float) -> None:
+            progress.advance(bar, part)
+
+        files = _read_ahead(jobs.values(), reading, scale)
+        for done, ((target, source), read) in enumerate(zip(jobs.items(), files, strict=True)):
             progress.update(bar, completed=done, description=escape(source.name))
-            restored = None
+            result = None
             with folder.image(source):
-                photo = read.result()
-                _check(source, target, photo, scale)
-                if photo.damage:
-                    say(f"{source}: restored as far as it is there: {photo.damage}")
-                restored = _restore_one(
-                    source, photo, choose_and_tell, lambda part: progress.advance(bar, part)
-                )
-            if restored is not None:
-                folder.write(target, restored)
+                found = read.result()
+                if isinstance(found, Stack):
+                    check_stack(source, target, found)
+                    pages = functools.partial(restored, pages=len(found))
+                    restore_stack(target, found, pages, advance)
+                else:
+                    _check(source, target, found, scale)
+                    if found.damage:
+                        say(f"{source}: restored as far as it is there: {found.damage}")
+                    with _named(source):
+                        result = restored(found, source.name, advance)
+            if result is not None:
+                folder.write(target, result)
         folder.finish()
         progress.update(bar, completed=len(jobs), description="")
     return folder.failures
@@ -242,36 +260,53 @@ def _complain(failures: list[NLRNError], total: int, unreadable: list[Path]) -> 
 
 def _write(target: Path, photo: Photo) -> None:
     with blaming(target, "cannot be written ({})"):
-        write_image(target, photo.pixels, photo.icc_profile)
+        write_photo(target, photo)
+
+
+@contextlib.contextmanager
+def _named(source: Path) -> Iterator[None]:
+    """Puts the name of a file before an NLRNError of the block."""
+    try:
+        yield
+    except NLRNError as error:
+        raise NLRNError(f"{source}: {error}") from error
 
 
 def _check(source: Path, target: Path, photo: Photo, scale: float) -> None:
     """What can be known of the result before the work."""
-    check_storable(target, photo.pixels, scale)
+    check_photo(target, photo, scale)
     check_name(target)
-    try:
+    with _named(source):
         check_memory(photo.pixels, scale)
-    except NLRNError as error:
-        raise NLRNError(f"{source}: {error}") from error
 
 
-def _read_ahead(paths: Iterable[Path], reading: InputSettings) -> Iterator[Future[Photo]]:
-    """Photos to come, in order; when one is taken the next is being read."""
+def _read_ahead(
+    paths: Iterable[Path], reading: InputSettings, scale: float
+) -> Iterator[Future[Photo | Stack]]:
+    """Photos and stacks to come, in order; when one is taken the next is being read."""
 
-    def read(path: Path) -> Future[Photo]:
-        return in_background(read_photo, path, reading.max_pixels, reading.accept_damaged)
+    def read(path: Path) -> Photo | Stack:
+        shape = read_shape(path)
+        if shape is not None and shape[0] * shape[1] <= reading.max_pixels:
+            with _named(path):  # before the pixels are decoded
+                check_memory_for(shape, scale)
+        return read_pictures(path, reading.max_pixels, reading.accept_damaged)
 
     paths = iter(paths)
-    ahead = read(next(paths))
+    ahead = in_background(read, next(paths))
     for path in paths:
-        current, ahead = ahead, read(path)
+        current, ahead = ahead, in_background(read, path)
         yield current
     yield ahead
 
 
-def _restore_one(source: Path, photo: Photo, choose: Choose, on_progress: Callable) -> Photo:
-    try:
-        pixels = choose(photo, source.name)(photo.pixels, on_progress)
-    except NLRNError as error:
-        raise NLRNError(f"{source}: {error}") from error
-    return dataclasses.replace(photo, pixels=pixels)
+def _restore_one(photo: Photo, name: str, choose: Choose, on_progress: Callable) -> Photo:
+    """A photo, or all pictures in its channels, restored."""
+    parts, count = [], len(photo.pictures)
+    for number, pixels in enumerate(photo.pictures, 1):
+        part = dataclasses.replace(photo, pixels=pixels, groups=())
+        title = name if count == 1 else f"{name}, channel {number}"
+        part_done = (lambda done: on_progress(done / count)) if count > 1 else on_progress
+        parts.append(choose(part, title)(pixels, part_done))
+    joined = parts[0] if count == 1 else np.dstack(parts)
+    return dataclasses.replace(photo, pixels=joined)

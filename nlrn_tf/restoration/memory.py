@@ -19,9 +19,7 @@ def memory_to_restore(image: np.ndarray, scale: float = 1) -> int:
       image: `[H, W]` or `[H, W, C]`, with or without alpha.
       scale: by which it is enlarged.
     """
-    channels = 3 if image.ndim == 3 and image.shape[2] >= 3 else 1
-    num_pixels = image.shape[0] * image.shape[1] * scale**2
-    return round(num_pixels * _BYTES_A_PIXEL[channels] * (_OF_ENLARGING if scale > 1 else 1))
+    return _memory_for(_shape(image), scale)
 
 
 def check_memory(image: np.ndarray, scale: float = 1) -> None:
@@ -30,10 +28,25 @@ def check_memory(image: np.ndarray, scale: float = 1) -> None:
     Raises:
       NLRNError: it cannot.
     """
-    needed, free = memory_to_restore(image, scale), machine.available_memory()
+    check_memory_for(_shape(image), scale)
+
+
+def check_memory_for(shape: tuple[int, int, int], scale: float = 1) -> None:
+    """As `check_memory`, for an image of which height, width, and channels (1 or 3) are known."""
+    needed, free = _memory_for(shape, scale), machine.available_memory()
     if free is not None and needed > free:
-        height, width = image.shape[:2]
+        height, width, _ = shape
         raise NLRNError(
             f"restoring {width} x {height} pixels takes about {needed / 2**30:.1f} GiB of memory, "
             f"{free / 2**30:.1f} GiB are free; cut the image into parts"
         )
+
+
+def _shape(image: np.ndarray) -> tuple[int, int, int]:
+    return *image.shape[:2], 3 if image.ndim == 3 and image.shape[2] >= 3 else 1
+
+
+def _memory_for(shape: tuple[int, int, int], scale: float) -> int:
+    height, width, channels = shape
+    enlarging = _OF_ENLARGING if scale > 1 else 1
+    return round(height * width * scale**2 * _BYTES_A_PIXEL[channels] * enlarging)

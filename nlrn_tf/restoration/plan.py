@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nlrn_tf.errors import NLRNError, reason_of
-from nlrn_tf.imaging.files import IMAGE_SUFFIXES
+from nlrn_tf.imaging.files import IMAGE_SUFFIXES, READ_SUFFIXES, is_image
 from nlrn_tf.imaging.folders import Skipped, images_below
+from nlrn_tf.imaging.photo_files import suffix_of_result
 
 # Here os.path asks for files: Path.exists raises where the system does not allow a name.
 StrPath = str | os.PathLike
@@ -41,7 +42,7 @@ def plan(
     into_folder = str(os.fspath(output)).endswith(os.sep) or os.path.isdir(output)
     output = Path(output)
     if len(sources) == 1 and os.path.isfile(sources[0]) and not into_folder:
-        _check_suffix(output, "end it with / if a folder is meant")
+        _check_suffix(output, IMAGE_SUFFIXES, "end it with / if a folder is meant")
         return {output: sources[0]}
     if os.path.exists(output) and not os.path.isdir(output):
         raise NLRNError(f"{output}: is a file; a folder or several inputs need an output folder")
@@ -50,7 +51,8 @@ def plan(
     found: dict[Path, list[Path]] = {}
     for source, relative in _sources(sources, output, Skipped() if skipped is None else skipped):
         name = relative.name if keep_suffix else relative.stem
-        made_from = found.setdefault(output / relative.with_name(f"{name}{suffix}"), [])
+        new_suffix = suffix_of_result(source, suffix)
+        made_from = found.setdefault(output / relative.with_name(f"{name}{new_suffix}"), [])
         if source not in made_from:
             made_from.append(source)
     _check_apart(found, suffix, keep_suffix)
@@ -86,7 +88,7 @@ def _sources(inputs: list[Path], output: Path, skipped: Skipped) -> Iterator[tup
         if not images:
             said = skipped.told()
             raise NLRNError(
-                f"{path}: holds no image ({', '.join(IMAGE_SUFFIXES)})" + (f"; {said}" * bool(said))
+                f"{path}: holds no image ({', '.join(READ_SUFFIXES)})" + (f"; {said}" * bool(said))
             )
         for image in images:
             yield image, root / image.relative_to(path)
@@ -97,17 +99,20 @@ def _check_input(path: Path) -> None:
         return
     if not os.path.exists(path):
         raise NLRNError(f"{path}: no such file or folder")
-    _check_suffix(path, "convert it first")
+    if not is_image(path):
+        _check_suffix(path, READ_SUFFIXES, "convert it first")
     if not os.path.isfile(path) or not os.access(path, os.R_OK):
         raise NLRNError(f"{path}: is not a file that can be read")
 
 
-def _check_suffix(path: Path, advice: str) -> None:
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise NLRNError(
-            f"{path}: '{path.suffix}' is no image format (they are {', '.join(IMAGE_SUFFIXES)}); "
-            f"{advice}"
-        )
+def _check_suffix(path: Path, known: Sequence[str], advice: str) -> None:
+    if path.suffix.lower() in known:
+        return
+    if path.suffix.lower() in READ_SUFFIXES:
+        raise NLRNError(f"{path}: {path.suffix} files are read, not written; use .png")
+    raise NLRNError(
+        f"{path}: '{path.suffix}' is no image format (they are {', '.join(known)}); {advice}"
+    )
 
 
 def check_outputs(jobs: dict[Path, Path], may_exist: bool) -> None:

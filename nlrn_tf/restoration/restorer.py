@@ -13,9 +13,10 @@ import numpy as np
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.colour import rgb_to_ycbcr, ycbcr_to_rgb
+from nlrn_tf.imaging.filling import filled
 from nlrn_tf.imaging.opponent import is_grey
 from nlrn_tf.imaging.resize import imresize
-from nlrn_tf.imaging.samples import quantized, unit_range
+from nlrn_tf.imaging.samples import Levels, quantized, unit_range
 from nlrn_tf.restoration import colour
 from nlrn_tf.restoration.checks import checked_image
 from nlrn_tf.restoration.inference import Model
@@ -27,8 +28,6 @@ from nlrn_tf.weights.level_choice import checked_level, scaled_to
 
 # Called now and then with the fraction of the work done since the last call.
 OnProgress = Callable[[float], None]
-
-PEAK_16_BITS = 65535
 
 # Noise of less than this, in grey levels, is left alone: rounding to 8 bits adds as much.
 UNSEEN_LEVEL = 0.5
@@ -78,7 +77,9 @@ class Restorer:
         of a colour image; by default the level of the model. Another level scales the image.
       colour: "opponent" axes, or "channels" one by one, for a denoiser of known level.
       strength: how much of the restoration is applied, 0 to 1.
-      white_level: the value of white in an image of 16 bits; by default 65535.
+      white_level: the value of white in an image of more than 8 bits; by default 65535 of uint16.
+        Whole numbers of other types, and floats of other ranges than [0, 1], need it.
+      black_level: the value of black where `white_level` is given.
       self_ensemble: averages over the 8 flips and rotations, for 8 times the work.
       protocol: "full" restores whole images, in tiles where they are large; "patches" averages
         overlapping patches, as the original release does.
@@ -94,7 +95,8 @@ class Restorer:
     noise_sigma: float | tuple[float, float, float] | None = None
     colour: str = "opponent"
     strength: float = 1.0
-    white_level: int | None = None
+    white_level: float | None = None
+    black_level: float = 0
     self_ensemble: bool = False
     protocol: str = "full"
     tile_size: int | None = None
@@ -110,20 +112,28 @@ class Restorer:
         require(self, "colour", self.colour in COLOURS, f"one of {', '.join(COLOURS)}")
         require(self, "strength", 0 <= self.strength <= 1, "a number from 0 to 1")
         has_white = self.white_level is not None
-        possible = not has_white or 0 < self.white_level <= PEAK_16_BITS
-        require(self, "white_level", possible, "a value from 1 to 65535")
+        possible = not has_white or self.black_level < self.white_level < math.inf
+        require(self, "white_level", possible, "a number above that of black")
         if self.noise_sigma is not None:
             self._check_level(self.noise_sigma)
 
     def __call__(self, image: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
         """Restores an image, see `restore`."""
-        image = checked_image(image)
+        levels = self._levels(np.asarray(image))
+        image = checked_image(image, levels)
+        if self.scale is None and self.strength == 0:
+            (on_progress or _silent)(1.0)
+            return image.copy()
         pixels = image.reshape(*image.shape[:2], -1)  # [H, W, C]
         channels = 3 if pixels.shape[2] >= 3 else 1
         visible, alpha = pixels[..., :channels], pixels[..., channels:]
-        restored = self._like(visible, self.values(self._unit_range(visible), on_progress))
+        values = levels.unit_range(visible) if levels else unit_range(visible)
+        values = self.values(filled(values, alpha), on_progress)
+        restored = levels.like(visible, values) if levels else _like(visible, values)
         if alpha.size:
-            if self.scale is not None:
+            if self.scale is None:
+                restored = np.where(alpha > 0, restored, visible)
+            else:
                 alpha = _like(alpha, imresize(unit_range(alpha), self.scale))
             restored = np.concatenate([restored, alpha], axis=-1)
         return restored.reshape(*restored.shape[:2], *image.shape[2:])
@@ -275,18 +285,11 @@ class Restorer:
             return restored
         return before + np.float32(self.strength) * (restored - before)
 
-    def _unit_range(self, image: np.ndarray) -> np.ndarray:
-        """float32 in [0, 1] of white."""
-        if self.white_level is None or image.dtype != np.uint16:
-            return unit_range(image)
-        return image.astype(np.float32) / np.float32(self.white_level)
-
-    def _like(self, image: np.ndarray, restored: np.ndarray) -> np.ndarray:
-        """Float in [0, 1] of white in the dtype of `image`, clipped to its range."""
-        if self.white_level is None or image.dtype != np.uint16:
-            return _like(image, restored)
-        highest = max(self.white_level, int(image.max()))
-        return np.clip(np.rint(restored * self.white_level), 0, highest).astype(np.uint16)
+    def _levels(self, image: np.ndarray) -> Levels | None:
+        """White and black where they are not those of the type."""
+        if self.white_level is None or image.dtype == np.uint8:
+            return None
+        return Levels(self.white_level, self.black_level)
 
 
 def _share(report: OnProgress, part: float) -> OnProgress:

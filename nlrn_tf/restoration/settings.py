@@ -5,7 +5,7 @@ import dataclasses
 from nlrn_tf import precision
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import IMAGE_SUFFIXES, MAX_PIXELS
-from nlrn_tf.settings import documented, is_count, require, require_choices, setting
+from nlrn_tf.settings import documented, is_count, is_positive, require, require_choices, setting
 from nlrn_tf.tasks.registry import owner_of, task_named, task_names
 from nlrn_tf.weights.level_choice import checked_level
 
@@ -38,10 +38,10 @@ class RestorationSettings:
     strength: float = setting(
         1.0, "How much of the restoration is applied, from 0 (nothing) to 1 (all)."
     )
-    white_level: int | None = setting(
+    white_level: float | None = setting(
         None,
-        "Value of white in 16-bit images. Default: what the file says, else what its values tell "
-        "(4095 where none is above, as of a camera of 12 bits).",
+        "Value of white in images of more than 8 bits. Default: what the file says, else what its "
+        "values tell (4095 where none is above, as of a camera of 12 bits; 1 of floats).",
     )
     task: str | None = setting(
         None,
@@ -74,7 +74,8 @@ class RestorationSettings:
         require(self, "tile_size", not has_tiles or self.tile_size >= 64, "at least 64 pixels")
         require(self, "strength", 0 <= self.strength <= 1, "a number from 0 to 1")
         has_white = self.white_level is not None
-        require(self, "white_level", not has_white or 0 < self.white_level < 65536, "1 to 65535")
+        possible = not has_white or is_positive(self.white_level)
+        require(self, "white_level", possible, "a number above 0")
         if self.noise_sigma is not None:
             object.__setattr__(self, "noise_sigma", self._level(self.noise_sigma))
             self._check_task()

@@ -14,9 +14,9 @@ import pytest
 import tifffile
 
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.imaging.directories import MAX_DIRECTORIES
 from nlrn_tf.imaging.files import MAX_PIXELS, read_image, read_photo
 from nlrn_tf.imaging.jpeg import MAX_SCANS
-from nlrn_tf.imaging.tiff import MAX_DIRECTORIES
 from tests.support.damaged import (
     closed_half,
     jpeg_with_looping_exif,
