@@ -102,6 +102,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     """
     with blaming(path, _UNDECODABLE):
         content = _read(path, MAX_PIXELS)
+        _check_claims(path, content, MAX_PIXELS)
         damage = format_of(content).damage(content)
         if damage:
             raise ValueError(damage)
@@ -140,6 +141,15 @@ def read_photo(
     """
     with blaming(path, _UNDECODABLE):
         content = _read(path, max_pixels)
+    return decode_photo(path, content, max_pixels, accept_damaged)
+
+
+def decode_photo(
+    path: str | os.PathLike, content: bytes, max_pixels: int, accept_damaged: bool
+) -> Photo:
+    """The photo in the bytes of a file; `path` is for messages. See `read_photo`."""
+    with blaming(path, _UNDECODABLE):
+        _check_claims(path, content, max_pixels)
         damage = format_of(content).damage(content)
         if damage and not accept_damaged:
             raise NLRNError(
@@ -168,7 +178,18 @@ def read_photo(
 def write_image(
     path: str | os.PathLike, image: np.ndarray, icc_profile: bytes | None = None
 ) -> None:
-    """Writes an image atomically; the suffix chooses the format.
+    """Writes an image atomically, see `encode_image`.
+
+    Raises:
+      NLRNError: as for `encode_image`, or the file cannot be written.
+    """
+    write_bytes(path, encode_image(path, image, icc_profile))
+
+
+def encode_image(
+    path: str | os.PathLike, image: np.ndarray, icc_profile: bytes | None = None
+) -> bytes:
+    """The bytes of an image file; the suffix of its path chooses the format.
 
     JPEG is written at quality 95, WebP lossless, grey with alpha as colour with alpha. An alpha
     channel that is opaque everywhere is left out where the format has none.
@@ -181,8 +202,7 @@ def write_image(
         format refuses is left out.
 
     Raises:
-      NLRNError: the suffix names no format, or one that cannot hold the image, or the file
-        cannot be written.
+      NLRNError: the suffix names no format, or one that cannot hold the image.
     """
     check_storable(path, image)
     suffix = Path(path).suffix.lower()
@@ -194,8 +214,7 @@ def write_image(
     if channels == 2:
         image, channels = image[..., [0, 0, 0, 1]], 4
     if suffix in (".tif", ".tiff"):
-        write_bytes(path, encoded_tiff(image, icc_profile))
-        return
+        return encoded_tiff(image, icc_profile)
     if channels >= 3:
         codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
         image = cv2.cvtColor(np.ascontiguousarray(image), codes[channels])
@@ -208,7 +227,7 @@ def write_image(
             f"{path}: a {image.shape[1]} x {image.shape[0]} image cannot be stored as "
             f"{suffix}; use .png"
         )
-    write_bytes(path, content)
+    return content
 
 
 def check_storable(path: str | os.PathLike, image: np.ndarray, scale: float = 1) -> None:
@@ -243,21 +262,29 @@ def check_storable(path: str | os.PathLike, image: np.ndarray, scale: float = 1)
         )
 
 
+def check_file_size(path: str | os.PathLike, size: int, max_pixels: int) -> None:
+    """Raises NLRNError where a file has more bytes than an image of `max_pixels` can."""
+    if size > _BYTES_A_PIXEL * max_pixels + _BYTES_OF_TAGS:
+        raise NLRNError(f"{path}: {size} bytes are too many for max_pixels={max_pixels}")
+
+
 def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
-    """The bytes of a file whose size, and that of the image by its header, are allowed.
+    """The bytes of a file. Raises NLRNError if it cannot be read, or has too many."""
+    try:
+        check_file_size(path, os.stat(path).st_size, max_pixels)
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _check_claims(path: str | os.PathLike, content: bytes, max_pixels: int) -> None:
+    """Whether the size of the image by its header is allowed.
 
     Raises:
-      NLRNError: one is not.
+      NLRNError: it is not.
       ValueError: the header is damaged.
       MemoryError: too little memory is free to decode it.
     """
-    try:
-        size = os.stat(path).st_size
-        content = Path(path).read_bytes() if size <= _most_bytes(max_pixels) else b""
-    except OSError as error:
-        raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if size > _most_bytes(max_pixels):
-        raise NLRNError(f"{path}: {size} bytes are too many for max_pixels={max_pixels}")
     width, height = format_of(content).size(content)
     if width < 1 or height < 1:
         raise ValueError(f"it claims {width} x {height} pixels")
@@ -269,11 +296,6 @@ def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
     free = machine.available_memory()
     if free is not None and width * height * _BYTES_TO_DECODE > free:
         raise MemoryError
-    return content
-
-
-def _most_bytes(max_pixels: int) -> int:
-    return _BYTES_A_PIXEL * max_pixels + _BYTES_OF_TAGS
 
 
 def _upright(content: bytes, stored: np.ndarray, metadata: ImageMetadata) -> np.ndarray:

@@ -29,9 +29,9 @@ Choose = Callable[[Photo, str], Callable]
 Say = Callable[[str], None]
 Worded = Callable[[NLRNError], str]
 
-_UNKNOWN = "could not be restored ({})"
+UNKNOWN = "could not be restored ({})"
 # Reasons why a file cannot be written that are those of the next file too.
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def restore_files(
@@ -114,7 +114,7 @@ class _Folder:
     def image(self, source: Path) -> Iterator[None]:
         """Whatever goes wrong in the block is the failure of one image."""
         try:
-            with blaming(source, _UNKNOWN):
+            with blaming(source, UNKNOWN):
                 yield
         except NLRNError as error:
             self._report(error)
@@ -138,7 +138,7 @@ class _Folder:
         try:
             writing.result()
         except NLRNError as error:
-            if getattr(error.__cause__, "errno", None) in _OF_THE_DISK:
+            if getattr(error.__cause__, "errno", None) in OF_THE_DISK:
                 raise
             self._report(error)
 
@@ -180,10 +180,11 @@ def _restore_all(
             restored = None
             with folder.image(source):
                 photo = read.result()
-                _check(source, target, photo, scale)
+                check_restorable(source, target, photo, scale)
+                check_name(target)
                 if photo.damage:
                     say(f"{source}: restored as far as it is there: {photo.damage}")
-                restored = _restore_one(
+                restored = restore_photo(
                     source, photo, choose_and_tell, lambda part: progress.advance(bar, part)
                 )
             if restored is not None:
@@ -206,10 +207,18 @@ def _write(target: Path, photo: Photo) -> None:
         write_image(target, photo.pixels, photo.icc_profile)
 
 
-def _check(source: Path, target: Path, photo: Photo, scale: float) -> None:
-    """What can be known of the result before the work."""
+def check_restorable(source: StrPath, target: StrPath, photo: Photo, scale: float) -> None:
+    """Checks what can be known of the result before the work.
+
+    Args:
+      source, target: the file, and that of the result.
+      photo: in the file.
+      scale: by which it is going to be enlarged; 1 where it is not.
+
+    Raises:
+      NLRNError: the target cannot hold the result, or there is too little memory.
+    """
     check_storable(target, photo.pixels, scale)
-    check_name(target)
     try:
         check_memory(photo.pixels, scale)
     except NLRNError as error:
@@ -230,9 +239,22 @@ def _read_ahead(paths: Iterable[Path], reading: InputSettings) -> Iterator[Futur
     yield ahead
 
 
-def _restore_one(source: Path, photo: Photo, choose: Choose, on_progress: Callable) -> Photo:
+def restore_photo(
+    source: StrPath, photo: Photo, choose: Choose, on_progress: Callable[[float], None]
+) -> Photo:
+    """The photo restored.
+
+    Args:
+      source: its file; for messages.
+      photo: in the file.
+      choose: its restorer.
+      on_progress: see `restorer.restore`.
+
+    Raises:
+      NLRNError: as the restorer; it names the file.
+    """
     try:
-        pixels = choose(photo, source.name)(photo.pixels, on_progress)
+        pixels = choose(photo, os.path.basename(source))(photo.pixels, on_progress)
     except NLRNError as error:
         raise NLRNError(f"{source}: {error}") from error
     return dataclasses.replace(photo, pixels=pixels)
