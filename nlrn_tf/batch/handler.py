@@ -92,7 +92,7 @@ class RestorationHandler(ModelHandler[tuple[Job, Photo], Restored, Network]):
     """
 
     def __init__(self, settings: RestorationSettings, num_threads: int | None = None):
-        super().__init__(max_batch_size=1)  # each holds the pixels of its images
+        super().__init__()
         self._settings, self._num_threads = settings, num_threads
 
     def load_model(self) -> Network:
@@ -111,6 +111,10 @@ class RestorationHandler(ModelHandler[tuple[Job, Photo], Restored, Network]):
         """Restores the images of a batch, in order."""
         for job, photo in batch:
             yield model.restore(job, photo)
+
+    def batch_elements_kwargs(self) -> dict[str, int]:
+        """One image at a time, or the memory of a batch would be that of all its images."""
+        return {"min_batch_size": 1, "max_batch_size": 1}
 
     def get_num_bytes(self, batch: Sequence[tuple[Job, Photo]]) -> int:
         """The bytes of the pixels; Beam's own would pickle them to count."""
