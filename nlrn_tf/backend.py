@@ -57,6 +57,22 @@ def tensorflow_gpus() -> list:
     return tf.config.list_physical_devices("GPU")
 
 
+def limit_threads(count: int) -> None:
+    """Gives each operation of TensorFlow, and the compiled kernels, as many threads.
+
+    Raises:
+      NLRNError: TensorFlow has begun to work in this process with another number.
+    """
+    import tensorflow as tf
+
+    if tf.config.threading.get_intra_op_parallelism_threads() == count:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+    except RuntimeError as error:
+        raise NLRNError(f"TensorFlow has its threads already, it cannot take {count}") from error
+
+
 def gpu_compute_capability() -> tuple[int, int] | None:
     """Of TensorFlow's first GPU; None where it has none, or one that does not report it."""
     import tensorflow as tf

@@ -21,7 +21,7 @@ STOREYS = [
     {"datasets", "weights"},
     {"data"},
     {"restoration"},
-    {"training", "evaluation", "export"},
+    {"training", "evaluation", "export", "batch"},
     {"studies"},
     {"commands", "demo"},
 ]

@@ -269,6 +269,12 @@ def _single(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> P
             raise NLRNError(f"{path}: {error}") from error
 
 
+def check_file_size(path: str | os.PathLike, size: int, max_pixels: int) -> None:
+    """Raises NLRNError where a file has more bytes than an image of `max_pixels` can."""
+    if size > _most_bytes(max_pixels):
+        raise NLRNError(f"{path}: {size} bytes are too many for max_pixels={max_pixels}")
+
+
 def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
     """The bytes of a file whose size, and that of the image by its header, are allowed.
 
@@ -278,12 +284,10 @@ def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
       MemoryError: too little memory is free to decode it.
     """
     try:
-        size = os.stat(path).st_size
-        content = Path(path).read_bytes() if size <= _most_bytes(max_pixels) else b""
+        check_file_size(path, os.stat(path).st_size, max_pixels)
+        content = Path(path).read_bytes()
     except OSError as error:
         raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if size > _most_bytes(max_pixels):
-        raise NLRNError(f"{path}: {size} bytes are too many for max_pixels={max_pixels}")
     try:
         _check_size(content, max_pixels)
     except NLRNError as error:

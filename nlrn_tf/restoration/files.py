@@ -1,31 +1,29 @@
 """Restoring image files and folders of them."""
 
 import contextlib
-import dataclasses
-import errno
-import functools
 import os
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from pathlib import Path
 
-import numpy as np
 from rich.markup import escape
 
 from nlrn_tf.errors import NLRNError, blaming, printable
-from nlrn_tf.imaging.files import read_pictures
 from nlrn_tf.imaging.folders import EXISTING, UNREADABLE, Skipped
-from nlrn_tf.imaging.headers import read_shape
-from nlrn_tf.imaging.photo_files import check_photo, write_photo
 from nlrn_tf.imaging.photos import Photo
 from nlrn_tf.imaging.stack import Stack
 from nlrn_tf.progress import ImageProgress, image_progress
 from nlrn_tf.restoration.background import in_background
-from nlrn_tf.restoration.memory import check_memory, check_memory_for
-from nlrn_tf.restoration.plan import StrPath, check_name, check_outputs, plan
+from nlrn_tf.restoration.one_file import (
+    OF_THE_DISK,
+    UNKNOWN,
+    read_file,
+    restore_found,
+    write_result,
+)
+from nlrn_tf.restoration.plan import StrPath, check_outputs, plan
 from nlrn_tf.restoration.settings import InputSettings, OutputSettings, RestorationSettings
-from nlrn_tf.restoration.stacks import check_stack, restore_stack, with_tags_of_result
 
 if typing.TYPE_CHECKING:  # they load TensorFlow
     from nlrn_tf.restoration.duration import Forecast
@@ -35,10 +33,6 @@ if typing.TYPE_CHECKING:  # they load TensorFlow
 Choose = Callable[[Photo, str], Callable]
 Say = Callable[[str], None]
 Worded = Callable[[NLRNError], str]
-
-_UNKNOWN = "could not be restored ({})"
-# Reasons why a file cannot be written that are those of the next file too.
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def restore_files(
@@ -149,7 +143,7 @@ class _Folder:
     def image(self, source: Path) -> Iterator[None]:
         """Whatever goes wrong in the block is the failure of one image."""
         try:
-            with blaming(source, _UNKNOWN):
+            with blaming(source, UNKNOWN):
                 yield
         except NLRNError as error:
             self._report(error)
@@ -163,7 +157,7 @@ class _Folder:
         try:
             self.finish()
         finally:  # what is done is written even if the one before it could not be
-            self._writing = in_background(_write, target, photo)
+            self._writing = in_background(write_result, target, photo)
 
     def finish(self) -> None:
         """Waits for the last result. Raises NLRNError as `write`."""
@@ -173,7 +167,7 @@ class _Folder:
         try:
             writing.result()
         except NLRNError as error:
-            if getattr(error.__cause__, "errno", None) in _OF_THE_DISK:
+            if getattr(error.__cause__, "errno", None) in OF_THE_DISK:
                 raise
             self._report(error)
 
@@ -205,14 +199,10 @@ def _restore_all(
     ):
         bar = progress.add_task("", total=len(jobs))
 
-        def restored(photo: Photo, name: str, advance: Callable, pages: int = 1) -> Photo:
-            def choose_and_tell(part: Photo, name: str) -> Callable:
-                restorer = choose(part, name)
-                pictures = pages * max(len(photo.groups), 1)
-                forecast.tell(restorer, part.pixels, progress, pictures)
-                return restorer
-
-            return with_tags_of_result(_restore_one(photo, name, choose_and_tell, advance), scale)
+        def choose_and_tell(photo: Photo, name: str, pictures: int) -> Callable:
+            restorer = choose(photo, name)
+            forecast.tell(restorer, photo.pixels, progress, pictures)
+            return restorer
 
         def advance(part: float) -> None:
             progress.advance(bar, part)
@@ -223,16 +213,7 @@ def _restore_all(
             result = None
             with folder.image(source):
                 found = read.result()
-                if isinstance(found, Stack):
-                    check_stack(source, target, found)
-                    pages = functools.partial(restored, pages=len(found))
-                    restore_stack(target, found, pages, advance)
-                else:
-                    _check(source, target, found, scale)
-                    if found.damage:
-                        say(f"{source}: restored as far as it is there: {found.damage}")
-                    with _named(source):
-                        result = restored(found, source.name, advance)
+                result = restore_found(source, target, found, choose_and_tell, scale, advance, say)
             if result is not None:
                 folder.write(target, result)
         folder.finish()
@@ -258,55 +239,13 @@ def _complain(failures: list[NLRNError], total: int, unreadable: list[Path]) -> 
         raise NLRNError("; ".join(parts))
 
 
-def _write(target: Path, photo: Photo) -> None:
-    with blaming(target, "cannot be written ({})"):
-        write_photo(target, photo)
-
-
-@contextlib.contextmanager
-def _named(source: Path) -> Iterator[None]:
-    """Puts the name of a file before an NLRNError of the block."""
-    try:
-        yield
-    except NLRNError as error:
-        raise NLRNError(f"{source}: {error}") from error
-
-
-def _check(source: Path, target: Path, photo: Photo, scale: float) -> None:
-    """What can be known of the result before the work."""
-    check_photo(target, photo, scale)
-    check_name(target)
-    with _named(source):
-        check_memory(photo.pixels, scale)
-
-
 def _read_ahead(
     paths: Iterable[Path], reading: InputSettings, scale: float
 ) -> Iterator[Future[Photo | Stack]]:
     """Photos and stacks to come, in order; when one is taken the next is being read."""
-
-    def read(path: Path) -> Photo | Stack:
-        shape = read_shape(path)
-        if shape is not None and shape[0] * shape[1] <= reading.max_pixels:
-            with _named(path):  # before the pixels are decoded
-                check_memory_for(shape, scale)
-        return read_pictures(path, reading.max_pixels, reading.accept_damaged)
-
     paths = iter(paths)
-    ahead = in_background(read, next(paths))
+    ahead = in_background(read_file, next(paths), reading, scale)
     for path in paths:
-        current, ahead = ahead, in_background(read, path)
+        current, ahead = ahead, in_background(read_file, path, reading, scale)
         yield current
     yield ahead
-
-
-def _restore_one(photo: Photo, name: str, choose: Choose, on_progress: Callable) -> Photo:
-    """A photo, or all pictures in its channels, restored."""
-    parts, count = [], len(photo.pictures)
-    for number, pixels in enumerate(photo.pictures, 1):
-        part = dataclasses.replace(photo, pixels=pixels, groups=())
-        title = name if count == 1 else f"{name}, channel {number}"
-        part_done = (lambda done: on_progress(done / count)) if count > 1 else on_progress
-        parts.append(choose(part, title)(pixels, part_done))
-    joined = parts[0] if count == 1 else np.dstack(parts)
-    return dataclasses.replace(photo, pixels=joined)
