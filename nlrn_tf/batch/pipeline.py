@@ -121,7 +121,7 @@ class _Plan(_Step):
         if len(jobs) > 1:
             for job in jobs:
                 other = next(source for source in sources if source != job.source)
-                reason = f"{job.source}: {other} would become {job.target} too; rename one"
+                reason = f"{job.source}: {other} would become {job.target} too; rename one or keep suffixes"
                 yield self.failure(job, reason)
             return
         [job] = jobs

@@ -27,12 +27,14 @@ class Places:
       root: the folder below which the inputs are, without a slash at its end.
       output: the folder of the results, likewise.
       suffix: of the results.
+      keep_suffix: whether the inputs' own stays before it.
     """
 
     patterns: tuple[str, ...]
     root: str
     output: str
     suffix: str
+    keep_suffix: bool = False
 
     def target(self, source: str) -> str | None:
         """The result of an input; None of a file that is not one.
@@ -44,10 +46,11 @@ class Places:
             return None
         if any(part.startswith(".") for part in relative.parts) or below(source, self.output):
             return None
-        return f"{self.output}/{relative.with_suffix(self.suffix)}"
+        name = relative.name if self.keep_suffix else relative.stem
+        return f"{self.output}/{relative.with_name(name + self.suffix)}"
 
 
-def places_of(pattern: str, output: str, suffix: str) -> Places:
+def places_of(pattern: str, output: str, suffix: str, keep_suffix: bool = False) -> Places:
     """What a pattern and an output folder mean.
 
     Args:
@@ -56,6 +59,7 @@ def places_of(pattern: str, output: str, suffix: str) -> Places:
         places below the folder before the first of these. A folder stands for all images below it.
       output: folder of the results.
       suffix: of the results, such as ".png".
+      keep_suffix: whether the inputs' own stays before it.
 
     Raises:
       NLRNError: the results would lie among or above the inputs.
@@ -76,7 +80,7 @@ def places_of(pattern: str, output: str, suffix: str) -> Places:
             before + folders + part
             for before, folders in itertools.product(patterns, ("", _ANY_FOLDERS))
         ]
-    return Places(tuple(patterns), root, output, suffix)
+    return Places(tuple(patterns), root, output, suffix, keep_suffix)
 
 
 def is_local(place: str) -> bool:

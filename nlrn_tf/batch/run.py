@@ -86,7 +86,7 @@ def run_batch(
       NLRNError: Beam is not installed, an argument is wrong, nothing matches the pattern, the
         output is in use by another process, or the pipeline has failed.
     """
-    places = places_of(pattern, output, outputs.suffix)
+    places = places_of(pattern, output, outputs.suffix, outputs.keep_suffix)
     with _quiet(), _found_by_workers(), _locked(places.output):
         return _run(pattern, places, restoration, batch, reading, outputs.overwrite, beam_options)
 

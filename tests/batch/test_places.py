@@ -46,6 +46,8 @@ def test_patterns(pattern, expected):
 def test_names_with_points_keep_all_but_their_suffix():
     places = places_of("gs://b/p", "s3://c", ".webp")
     assert places.target("gs://b/p/x/holiday.2024.jpg") == "s3://c/x/holiday.2024.webp"
+    places = places_of("gs://b/p", "s3://c", ".webp", keep_suffix=True)
+    assert places.target("gs://b/p/x/holiday.2024.jpg") == "s3://c/x/holiday.2024.jpg.webp"
 
 
 def test_paths_are_those_of_all_processes(tmp_path, monkeypatch):

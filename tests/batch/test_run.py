@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from nlrn_tf.batch.run import FAILURES, run_batch
 from nlrn_tf.batch.settings import BatchSettings
@@ -98,6 +99,21 @@ def test_a_second_run_does_what_is_left(tmp_path, weights):
     third = run_batch(*(str(photos), str(output), settings), outputs=OutputSettings(overwrite=True))
     assert (third.images, third.skipped) == (20, 0)
     assert all(path.stat().st_mtime_ns > time for path, time in before.items())
+
+
+def test_a_stack_stays_one_and_is_not_done_twice(tmp_path, weights, rng):
+    photos, output = tmp_path / "photos", tmp_path / "batch"
+    photos.mkdir()
+    pages = rng.integers(0, 65536, (3, 20, 24), np.uint16)
+    tifffile.imwrite(photos / "stack.tif", pages, imagej=True, metadata={"axes": "ZYX"})
+    settings = RestorationSettings(weights=str(weights), noise_sigma=25.0)
+    restore_files(settings, [photos], tmp_path / "single", say=lambda _: None)
+    first = run_batch(str(photos), str(output), settings)
+    assert (first.images, first.pixels, first.failures) == (1, pages.size, 0)
+    expected = (tmp_path / "single" / "stack.tif").read_bytes()
+    assert (output / "stack.tif").read_bytes() == expected
+    second = run_batch(str(photos), str(output), settings)
+    assert (second.images, second.skipped) == (0, 1)
 
 
 def test_what_is_listed(tmp_path, weights):
