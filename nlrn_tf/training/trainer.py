@@ -115,7 +115,7 @@ class _Trainer:
         self._records = records
         self._samples = samples
         self._signals = signals
-        self._replicas: Distribution = replicas
+        self._replicas = replicas
         found = resumed_run(config, workdir)
         self._run = found or fresh_run(config, init_weights)
         replicas.require_same(config, self._run)
