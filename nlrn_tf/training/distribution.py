@@ -25,6 +25,14 @@ from nlrn_tf.training.cluster import VARIABLE, Cluster, cluster
 from nlrn_tf.training.quiet import native_errors_held_back
 from nlrn_tf.training.settings import TrainingConfig
 
+# What TensorFlow raises in a step when another worker is gone.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
+
 
 class Distribution:
     """One device; the base of the others.
@@ -81,14 +89,17 @@ class Distribution:
     def require_same(self, config: TrainingConfig, run: Checkpoint) -> None:
         """Raises NLRNError unless all workers have the same settings and the same checkpoint."""
         settings = zlib.crc32(json.dumps(config.flat(), sort_keys=True).encode())
-        for row, what in enumerate(self.gathered(settings, run.step, run.examples).T):
-            if np.any(what != what[0]):
+        told = self.gathered(settings, run.step, run.examples)
+        for worker, others in enumerate(told):
+            if others[0] != told[0, 0]:
                 raise NLRNError(
-                    "distribute=multi_worker: the workers have different settings"
-                    if row == 0
-                    else "distribute=multi_worker: worker "
-                    f"{int(np.argmax(what != what[0]))} does not see the checkpoints of the chief; "
-                    "give a workdir that all of them share"
+                    f"distribute=multi_worker: worker {worker} has other settings than the chief; "
+                    "give all of them the same command, and a precision other than auto"
+                )
+            if tuple(others) != tuple(told[0]):
+                raise NLRNError(
+                    f"distribute=multi_worker: worker {worker} does not see the checkpoints of the "
+                    "chief; give a workdir that all of them share"
                 )
 
 
@@ -205,7 +216,7 @@ class _Workers(_Strategy):
             try:
                 yield
             except tf.errors.OpError as error:
-                if "ollective" not in str(error):
+                if not isinstance(error, _LOST) and "ollective" not in str(error):
                     raise
                 raise NLRNError(
                     f"distribute=multi_worker: worker {self.worker} has lost another worker; start "
@@ -226,8 +237,8 @@ def _interrupted_at_once() -> Iterator[None]:
 def _several(devices: list) -> list:
     if len(devices) < 2:
         raise NLRNError(
-            f"distribute=mirrored is not allowed: give none, there is one device "
-            f"({backend.name()} has {devices[0]})"
+            f"distribute=mirrored is not allowed: give none, as {backend.name()} has one device "
+            f"here, {getattr(devices[0], 'name', devices[0])}"
         )
     return devices
 

@@ -115,14 +115,16 @@ class _Trainer:
         self._records = records
         self._samples = samples
         self._signals = signals
-        self._replicas: Distribution = replicas
+        self._replicas = replicas
         found = resumed_run(config, workdir)
         self._run = found or fresh_run(config, init_weights)
         replicas.require_same(config, self._run)
         self._clock = Clock(config, self._run.step, self._run.minutes)
-        self.journal: Journal | Silence = Silence()
-        if replicas.is_chief:
-            self.journal = Journal(workdir, config, self._clock, self._run.curve)
+        self.journal = (
+            Journal(workdir, config, self._clock, self._run.curve)
+            if replicas.is_chief
+            else Silence()
+        )
         self._saved_at = self._validated_at = self._clock.minutes
         self._in_a_row = 0
         self._phase = None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import write_image
 from nlrn_tf.model import NLRN
 from nlrn_tf.training import distribution
-from nlrn_tf.training.checkpoint import Checkpoint, latest_checkpoint
+from nlrn_tf.training.checkpoint import Checkpoint, checkpoint_path, latest_checkpoint
 from nlrn_tf.training.curve import read_curve
 from nlrn_tf.training.settings import TrainingConfig
 from nlrn_tf.training.start import network_config
@@ -176,6 +177,13 @@ def test_two_processes_train_as_one_device_and_a_killed_one_changes_nothing(
         for name, value in values.items():
             np.testing.assert_array_equal(ours.state[part][name], value, err_msg=name)
 
+    # The same run goes on with another number of replicas.
+    checkpoint = checkpoint_path(tmp_path / "whole" / "checkpoints", 10)
+    (tmp_path / "alone" / "checkpoints").mkdir(parents=True)
+    shutil.copy(checkpoint, tmp_path / "alone" / "checkpoints")
+    workers.run(photos, [{**FULL, "poisoned": [5], "workdir": str(tmp_path / "alone")}])
+    assert_same_run(final(tmp_path / "alone"), final(tmp_path / "whole"))
+
 
 @pytest.mark.slow
 def test_two_devices_of_jax_train_as_one(photos, tmp_path):
@@ -209,7 +217,10 @@ class TestRefused:
         one = tf.config.list_logical_devices("CPU")[:1]
         monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: one * (kind == "CPU"))
         said = self.refused(photos, tmp_path, distribute="mirrored")
-        assert said.startswith("distribute=mirrored is not allowed: give none, there is one device")
+        assert said == (
+            "distribute=mirrored is not allowed: give none, as tensorflow has one device here, "
+            "/device:CPU:0"
+        )
 
     def test_several_workers_on_another_backend(self, photos, tmp_path, monkeypatch):
         monkeypatch.setattr(backend, "name", lambda: "jax")
@@ -232,7 +243,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("told", "words"),
         [
-            ([(1, 0, 0), (2, 0, 0)], "the workers have different settings"),
+            ([(1, 0, 0), (2, 0, 0)], "worker 1 has other settings than the chief"),
             ([(1, 5, 20), (1, 5, 20), (1, 0, 0)], "worker 2 does not see the checkpoints of the"),
         ],
     )
