@@ -18,7 +18,9 @@ from nlrn_tf.tasks.denoising import add_gaussian_noise
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("setup.cfg", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
-COMMANDS = tuple(f"nlrn-{name}" for name in ("eval", "export", "maps", "restore", "study", "train"))
+COMMANDS = tuple(
+    f"nlrn-{name}" for name in ("eval", "export", "maps", "restore", "study", "train", "web")
+)
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ STYLE = """
 .gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
 #head h1 { font-weight: 600; margin: 0.4em 0 0.1em; }
 #head p { color: var(--body-text-color-subdued); margin: 0; }
-#photograph { border: 1.5px dashed var(--border-color-accent); }
+#photograph { border: 1.5px dashed var(--neutral-400) !important; }
 #slider { min-height: 420px; }
 #slider .empty { min-height: 420px; }
 #told { align-self: center; flex: 1 1 320px; min-height: 1.6em; }
