@@ -14,8 +14,7 @@ from pathlib import Path
 import PIL.Image
 from absl import flags
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from nlrn_tf import cli
 from nlrn_tf.errors import NLRNError
@@ -58,7 +57,7 @@ def take_picture(address: str, output: str) -> None:
 
 
 def main(_):
-    command = [sys.executable, ROOT / "run_web.py", "--port=0"]
+    command = [sys.executable, Path(__file__).resolve().parents[1] / "run_web.py", "--port=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             address = server.stdout.readline().split()[4]

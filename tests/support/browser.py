@@ -54,7 +54,10 @@ class Visitor:
         self.tab.wait_for_selector("#slider")
 
     def bring(self, path):
-        """Drops a file."""
+        """Drops a file, in place of the one before."""
+        clear = self.tab.locator("#photograph button[aria-label=Clear i]")
+        if clear.count():
+            clear.click()
         self.tab.set_input_files("#photograph input[type=file]", str(path))
 
     def take(self):
