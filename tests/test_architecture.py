@@ -23,6 +23,7 @@ STOREYS = [
     {"restoration"},
     {"training", "evaluation", "export", "batch"},
     {"studies"},
+    {"web"},
     {"commands", "demo"},
 ]
 STOREY_OF = {part: number for number, storey in enumerate(STOREYS) for part in storey}

@@ -18,7 +18,7 @@ from nlrn_tf.tasks.denoising import add_gaussian_noise
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("setup.cfg", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
-NAMES = ("batch", "eval", "export", "maps", "restore", "study", "train")
+NAMES = ("batch", "eval", "export", "maps", "restore", "study", "train", "web")
 COMMANDS = tuple(f"nlrn-{name}" for name in NAMES)
 
 

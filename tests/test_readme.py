@@ -7,6 +7,7 @@ made here. What would take long is cut short by flags appended to the command (`
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ SHORTER = {
     "run_restore.py": [],
     "run_study.py": ["--smoke"],
     "run_maps.py": [],
+    "run_web.py": ["--port=0"],  # it is ended when it is there
     "run_train.py": [f"--{flag}" for flag in SMALL_RUN.split()],
     "data_tools/make_records.py": [],
     "data_tools/check_records.py": [],
@@ -113,6 +115,10 @@ def test_command(command, folder, request):
             words.append(f"--only={next(iter(STUDIES[study].members))}")
         if words[1] in ("run_eval.py", "run_study.py"):
             words.append("--data_dir=data")
+        if words[1] == "run_web.py":
+            pytest.importorskip("gradio", reason="Gradio is not installed: no page is served")
+            _serve(words, folder)
+            return
         if "--weights=released_s15.keras" in words:
             request.getfixturevalue("reference_dir")  # it is imported by a command before
     _run(words, folder)
@@ -182,3 +188,13 @@ def _run(words, folder):
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def _serve(words, folder):
+    """Waits for the address that a server tells, then ends it by Ctrl-C."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, cwd=folder, **pipes) as server:
+        assert "http://127.0.0.1:" in server.stdout.readline()
+        server.send_signal(signal.SIGINT)
+        rest, complaints = server.communicate()
+    assert (server.returncode, rest, complaints) == (0, "", "")

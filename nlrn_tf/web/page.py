@@ -33,7 +33,7 @@ STYLE = """
 .gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
 #head h1 { font-weight: 600; margin: 0.4em 0 0.1em; }
 #head p { color: var(--body-text-color-subdued); margin: 0; }
-#photograph { border: 1.5px dashed var(--border-color-accent); }
+#photograph { border: 1.5px dashed var(--neutral-400) !important; }
 #slider { min-height: 420px; }
 #slider .empty { min-height: 420px; }
 #told { align-self: center; flex: 1 1 320px; min-height: 1.6em; }
@@ -127,12 +127,12 @@ _HOW_TO_BEGIN = "Before and after appear here, under a slider."
 
 
 def _introduction(desk: Desk) -> str:
-    where = "stay on this machine" if desk.limits.host == LOCAL else "are deleted within the hour"
+    where = "stay on this machine" if desk.limits.host in LOCAL else "are deleted within the hour"
     return f"Drop a noisy photograph and compare. Your images {where}."
 
 
 def _controls(desk: Desk) -> list[gr.components.Component]:
-    """In the order of the arguments of `_restore`."""
+    """The values that a visitor chooses, in the order of the arguments of `restore`."""
     what = gr.Radio([REMOVE, ENLARGE], value=REMOVE, show_label=False, elem_id="what")
     scale = gr.Slider(1.5, 4, value=2, step=0.5, label="Enlarge by", visible=False)
     with gr.Accordion("More options", open=False, elem_id="options"):

@@ -4,7 +4,7 @@ import dataclasses
 
 from nlrn_tf.settings import documented, is_count, require, setting
 
-LOCAL = "127.0.0.1"
+LOCAL = ("127.0.0.1", "localhost", "::1")  # names of this machine for itself
 
 
 @documented
@@ -17,7 +17,7 @@ class WebSettings:
     """
 
     host: str = setting(
-        LOCAL,
+        LOCAL[0],
         "Address that the page listens on. The default is for this machine alone; 0.0.0.0 lets in "
         "everyone who can reach it.",
     )
