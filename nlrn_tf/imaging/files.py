@@ -16,6 +16,7 @@ from nlrn_tf.errors import NLRNError, blaming
 from nlrn_tf.files import write_bytes
 from nlrn_tf.imaging.decoding import decode, decode_by_pillow, decode_damaged, format_of
 from nlrn_tf.imaging.encoding import encoded, encoded_tiff
+from nlrn_tf.imaging.kept import Kept, read_kept
 from nlrn_tf.imaging.metadata import ImageMetadata, read_metadata
 from nlrn_tf.imaging.white_level import WhiteLevel, white_level
 
@@ -47,12 +48,14 @@ class Photo:
       white: of 16 bits the value of white, which is lower where a camera of fewer bits wrote it;
         None of 8 bits.
       damage: what is wrong with the file; None of a sound one.
+      kept: its resolution, gamma and EXIF.
     """
 
     pixels: np.ndarray
     icc_profile: bytes | None = None
     white: WhiteLevel | None = None
     damage: str | None = None
+    kept: Kept = dataclasses.field(default_factory=Kept)
 
 
 def find_images(folder: str | os.PathLike) -> list[Path]:
@@ -125,7 +128,7 @@ def read_photo(
     """Reads an image of 8 or 16 bits, grey or colour, with or without alpha.
 
     It is turned upright by its EXIF orientation. Palettes become colours. CMYK becomes RGB by the
-    plain formula, without its profile. Metadata other than the colour profile are not read.
+    plain formula, without its profile.
 
     Args:
       path: of the file.
@@ -162,11 +165,14 @@ def read_photo(
     fits = metadata.icc_profile[16:20] == space
     white = white_level(pixels, metadata.white_tags) if pixels.dtype == np.uint16 else None
     profile = metadata.icc_profile if fits else None
-    return Photo(np.ascontiguousarray(pixels), profile, white, damage)
+    return Photo(np.ascontiguousarray(pixels), profile, white, damage, read_kept(content))
 
 
 def write_image(
-    path: str | os.PathLike, image: np.ndarray, icc_profile: bytes | None = None
+    path: str | os.PathLike,
+    image: np.ndarray,
+    icc_profile: bytes | None = None,
+    kept: Kept = Kept(),  # noqa: B008 (it cannot be changed)
 ) -> None:
     """Writes an image atomically; the suffix chooses the format.
 
@@ -179,6 +185,8 @@ def write_image(
         `[H, W, 4]`.
       icc_profile: written where the format can hold it, which is all except .bmp. One that the
         format refuses is left out.
+      kept: resolution, gamma and EXIF, written where the format has a place for them: the
+        resolution in all formats, gamma in .png, EXIF in all except .bmp.
 
     Raises:
       NLRNError: the suffix names no format, or one that cannot hold the image, or the file
@@ -194,15 +202,15 @@ def write_image(
     if channels == 2:
         image, channels = image[..., [0, 0, 0, 1]], 4
     if suffix in (".tif", ".tiff"):
-        write_bytes(path, encoded_tiff(image, icc_profile))
+        write_bytes(path, encoded_tiff(image, icc_profile, kept))
         return
     if channels >= 3:
         codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
         image = cv2.cvtColor(np.ascontiguousarray(image), codes[channels])
     profile = icc_profile if suffix in _HOLD_PROFILE else None
-    content = encoded(suffix, image, profile)
+    content = encoded(suffix, image, profile, kept)
     if content is None and profile is not None:  # libpng refuses some profiles of JPEG files
-        content = encoded(suffix, image, None)
+        content = encoded(suffix, image, None, kept)
     if content is None:
         raise NLRNError(
             f"{path}: a {image.shape[1]} x {image.shape[0]} image cannot be stored as "

@@ -48,8 +48,9 @@ def restore_files(
 ) -> int:
     """Restores image files and all images below folders, and writes the results.
 
-    The results keep the 16 bits, the alpha and the colour profile of the inputs
-    (`imaging.files.read_photo`); metadata such as the place and time of a photo are left out.
+    The results keep the 16 bits, the alpha, the colour profile, the resolution and the gamma of the
+    inputs (`imaging.files.read_photo`); EXIF, such as the place and time of a photo, where
+    `outputs.keep_metadata` wants it.
 
     Everything that can be checked without decoding the images is checked before work begins. An
     image that cannot be read, restored or written is reported on standard error; the others are
@@ -91,7 +92,9 @@ def restore_files(
     def tell(line: str) -> None:
         say(printable(line))
 
-    failures = _restored(restorer, jobs, reading, before_loading, tell, worded) if jobs else []
+    failures = []
+    if jobs:
+        failures = _restored(restorer, jobs, reading, outputs, before_loading, tell, worded)
     if told := skipped.told():
         tell(told)
     _complain(failures, len(jobs), skipped.of(UNREADABLE))
@@ -102,6 +105,7 @@ def _restored(
     restorer: "Restorer | RestorationSettings",
     jobs: dict[Path, Path],
     reading: InputSettings,
+    outputs: OutputSettings,
     before_loading: Callable[[], None],
     tell: Say,
     worded: Worded,
@@ -113,12 +117,15 @@ def _restored(
     from nlrn_tf.restoration.duration import Forecast
 
     sources = list(jobs.values())
+    choose: Choose
     if not isinstance(restorer, RestorationSettings):
-        forecast, choose = Forecast(sources, None, tell), lambda *_: restorer
-        return _restore_all(jobs, choose, restorer.scale or 1, reading, forecast, tell, worded)
-    forecast = Forecast(sources, restorer, tell)
-    choice = RestorerChoice(restorer, forecast.say)
-    return _restore_all(jobs, choice, choice.scale, reading, forecast, tell, worded)
+        forecast, choose, scale = Forecast(sources, None, tell), lambda *_: restorer, restorer.scale
+    else:
+        forecast = Forecast(sources, restorer, tell)
+        choose = RestorerChoice(restorer, forecast.say)
+        scale = choose.scale
+    photos = _read_ahead(jobs.values(), reading, outputs.keep_metadata)
+    return _restore_all(jobs, photos, choose, scale or 1, forecast, tell, worded)
 
 
 class _Folder:
@@ -175,9 +182,9 @@ class _Folder:
 
 def _restore_all(
     jobs: dict[Path, Path],
+    photos: Iterator[Future[Photo]],
     choose: Choose,
     scale: float,
-    reading: InputSettings,
     forecast: "Forecast",
     say: Say,
     worded: Worded,
@@ -194,7 +201,6 @@ def _restore_all(
             forecast.tell(restorer, photo.pixels, progress)
             return restorer
 
-        photos = _read_ahead(jobs.values(), reading)
         for done, ((target, source), read) in enumerate(zip(jobs.items(), photos, strict=True)):
             progress.update(bar, completed=done, description=escape(source.name))
             restored = None
@@ -203,6 +209,8 @@ def _restore_all(
                 _check(source, target, photo, scale)
                 if photo.damage:
                     say(f"{source}: restored as far as it is there: {photo.damage}")
+                if lost := photo.kept.lost(target.suffix.lower()):
+                    say(f"{source}: {target.suffix} does not keep {' and '.join(lost)}")
                 restored = _restore_one(
                     source, photo, choose_and_tell, lambda part: progress.advance(bar, part)
                 )
@@ -233,7 +241,7 @@ def _complain(failures: list[NLRNError], total: int, unreadable: list[Path]) -> 
 
 def _write(target: Path, photo: Photo) -> None:
     with blaming(target, "cannot be written ({})"):
-        write_image(target, photo.pixels, photo.icc_profile)
+        write_image(target, photo.pixels, photo.icc_profile, photo.kept)
 
 
 def _check(source: Path, target: Path, photo: Photo, scale: float) -> None:
@@ -246,11 +254,18 @@ def _check(source: Path, target: Path, photo: Photo, scale: float) -> None:
         raise NLRNError(f"{source}: {error}") from error
 
 
-def _read_ahead(paths: Iterable[Path], reading: InputSettings) -> Iterator[Future[Photo]]:
+def _read_ahead(
+    paths: Iterable[Path], reading: InputSettings, keep_exif: bool
+) -> Iterator[Future[Photo]]:
     """Photos to come, in order; when one is taken the next is being read."""
 
+    def read_one(path: Path) -> Photo:
+        photo = read_photo(path, reading.max_pixels, reading.accept_damaged)
+        kept = photo.kept if keep_exif else photo.kept.without_exif()
+        return dataclasses.replace(photo, kept=kept)
+
     def read(path: Path) -> Future[Photo]:
-        return in_background(read_photo, path, reading.max_pixels, reading.accept_damaged)
+        return in_background(read_one, path)
 
     paths = iter(paths)
     ahead = read(next(paths))
