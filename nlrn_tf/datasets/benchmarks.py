@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from nlrn_tf.errors import NLRNError
@@ -23,6 +23,9 @@ class Benchmark:
       names: of its images without suffix, where the folder holds others too; else empty.
       part_of: another folder that holds the same photographs; a network trained on it knows them.
       recipe: below `flags/`, one that does not train on its images.
+      images: of a folder of people's own (`datasets.own`), where the set is one.
+      pairs: of such a folder, the degraded image for each.
+      skipped: what else such a folder holds, in a line.
     """
 
     folder: str
@@ -32,6 +35,9 @@ class Benchmark:
     names: frozenset[str] = frozenset()
     part_of: str | None = None
     recipe: str = "denoise_s25.cfg"
+    images: tuple[Path, ...] = ()
+    pairs: Mapping[Path, Path] = dataclasses.field(default_factory=dict)
+    skipped: str | None = None
 
 
 # The colour originals of BSD68 among BSDS500 val: their grey differs from it by rounding alone.
