@@ -11,7 +11,8 @@ import numpy as np
 from nlrn_tf.datasets import location
 from nlrn_tf.datasets.benchmarks import benchmark_images, check_names
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.evaluation.evaluate import degraded_pair, evaluate
+from nlrn_tf.evaluation.evaluate import evaluate
+from nlrn_tf.evaluation.images import degraded_pair
 from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
 from nlrn_tf.imaging.files import read_image, write_image
 from nlrn_tf.imaging.montage import comparison

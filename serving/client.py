@@ -103,7 +103,11 @@ def main(arguments: list[str]) -> None:
             f"{server}: not available after {_RETRIES.value + 1} attempts ({error}); is it "
             "running? See --server and --retries"
         ) from error
-    print(printable(f"{count} image{'' if count == 1 else 's'} restored: {_OUTPUT.value}"))
+    line = printable(f"{count} image{'' if count == 1 else 's'} restored: {_OUTPUT.value}")
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:  # who reads the output has gone; the images are done
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def restore_files(call: Call, jobs: dict[Path, Path], concurrency: int = 1) -> int:
@@ -288,6 +292,8 @@ def run() -> int:
         app.usage(shorthelp=True, writeto_stdout=True)
         return 0
     flags.FLAGS.set_gnu_getopt(True)
+    for stream in (sys.stdout, sys.stderr):  # names may have letters that their encoding lacks
+        stream.reconfigure(errors="backslashreplace")
     try:
         main(flags.FLAGS(sys.argv)[1:])
         return 0

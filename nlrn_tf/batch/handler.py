@@ -62,9 +62,16 @@ class Network:
       settings: which network, and how it is applied.
       reading: which files are accepted.
       output: folder of the batch.
+      keep_exif: whether results have the EXIF of their photos.
     """
 
-    def __init__(self, settings: RestorationSettings, reading: InputSettings, output: str):
+    def __init__(
+        self,
+        settings: RestorationSettings,
+        reading: InputSettings,
+        output: str,
+        keep_exif: bool,
+    ):
         from nlrn_tf.restoration.choice import RestorerChoice  # loads TensorFlow
 
         if settings.weights is not None and not is_local(settings.weights):
@@ -73,7 +80,7 @@ class Network:
             copy.write_bytes(storage.read(settings.weights))
             settings = dataclasses.replace(settings, weights=str(copy))
         self._choice = RestorerChoice(settings, say=lambda _: None)
-        self._reading, self._output = reading, output
+        self._reading, self._output, self._keep_exif = reading, output, keep_exif
         self._lock = threading.Lock()
 
     def restore(self, job: Job) -> Restored:
@@ -96,7 +103,8 @@ class Network:
             ):
                 began = time.monotonic()
                 pixels, damage = restore_file(
-                    *(source, target, self._for_photo, self._choice.scale, self._reading)
+                    *(source, target, self._for_photo, self._choice.scale),
+                    *(self._reading, self._keep_exif),
                 )
         except NLRNError as error:
             if getattr(error.__cause__, "errno", None) in OF_THE_DISK:
@@ -131,6 +139,7 @@ class RestorationHandler(ModelHandler[Job, Restored, Network]):
       settings: which network, and how it is applied. Weights may be a place on any file system.
       reading: which files are accepted.
       output: folder of the batch.
+      keep_exif: whether results have the EXIF of their photos.
       num_threads: of TensorFlow in each process; None for as many as there are cores.
     """
 
@@ -139,18 +148,19 @@ class RestorationHandler(ModelHandler[Job, Restored, Network]):
         settings: RestorationSettings,
         reading: InputSettings,
         output: str,
+        keep_exif: bool = False,
         num_threads: int | None = None,
     ):
         super().__init__()
         self._settings, self._num_threads = settings, num_threads
-        self._reading, self._output = reading, output
+        self._reading, self._output, self._keep_exif = reading, output, keep_exif
 
     def load_model(self) -> Network:
         """The networks. Raises NLRNError as `RestorerChoice`."""
         cli.start_tensorflow()
         if self._num_threads is not None:
             backend.limit_threads(self._num_threads)
-        return Network(self._settings, self._reading, self._output)
+        return Network(self._settings, self._reading, self._output, self._keep_exif)
 
     def run_inference(
         self,

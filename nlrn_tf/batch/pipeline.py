@@ -121,7 +121,8 @@ class _Plan(_Step):
         if len(jobs) > 1:
             for job in jobs:
                 other = next(source for source in sources if source != job.source)
-                reason = f"{job.source}: {other} would become {job.target} too; rename one or keep suffixes"
+                remedy = "rename one, or give keep_suffix=True"
+                reason = f"{job.source}: {other} would become {job.target} too; {remedy}"
                 yield self.failure(job, reason)
             return
         [job] = jobs

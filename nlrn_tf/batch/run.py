@@ -88,7 +88,7 @@ def run_batch(
     """
     places = places_of(pattern, output, outputs.suffix, outputs.keep_suffix)
     with _quiet(), _found_by_workers(), _locked(places.output):
-        return _run(pattern, places, restoration, batch, reading, outputs.overwrite, beam_options)
+        return _run(pattern, places, restoration, batch, reading, outputs, beam_options)
 
 
 def _run(
@@ -97,7 +97,7 @@ def _run(
     restoration: RestorationSettings,
     batch: BatchSettings,
     reading: InputSettings,
-    overwrite: bool,
+    outputs: OutputSettings,
     beam_options: Sequence[str],
 ) -> Outcome:
     beam = _beam()
@@ -113,11 +113,13 @@ def _run(
     storage.remove_unfinished(places.output)
     listed = batch.failures or f"{places.output}/{FAILURES}"
     threads = max(1, machine.num_cores() // workers) if shared else None
-    handler = RestorationHandler(restoration, reading, places.output, threads)
+    handler = RestorationHandler(
+        restoration, reading, places.output, outputs.keep_metadata, threads
+    )
     began = time.monotonic()
     with _one_line():
         pipeline = beam.Pipeline(runner=_runner(batch.runner, workers, options), options=options)
-        build(pipeline, places, listed, handler, overwrite)
+        build(pipeline, places, listed, handler, outputs.overwrite)
         result = pipeline.run()
         state = result.wait_until_finish() or result.state
     seconds = time.monotonic() - began

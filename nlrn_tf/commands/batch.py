@@ -21,7 +21,7 @@ from nlrn_tf.restoration.settings import InputSettings, OutputSettings, Restorat
 FLAGS = flags.FLAGS
 
 # Finished results are always left, unless they are to be replaced.
-_OF_OUTPUT = ("suffix", "keep_suffix", "overwrite")
+_OF_OUTPUT = ("suffix", "keep_suffix", "keep_metadata", "overwrite")
 
 
 def define_flags() -> None:

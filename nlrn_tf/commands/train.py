@@ -11,6 +11,7 @@ from nlrn_tf import cli
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.datasets import location
 from nlrn_tf.errors import NLRNError, printable
+from nlrn_tf.storage.flag_file import safe
 from nlrn_tf.tasks.registry import task_named
 from nlrn_tf.training.settings import NETWORK_FIELDS, TrainingConfig
 
@@ -45,7 +46,7 @@ def main(_: list[str]) -> None:
     workdir = FLAGS.workdir or f"runs/{_name(config)}"
 
     def on_start():
-        write_text(f"{workdir}/flags.cfg", FLAGS.flags_into_string())
+        write_text(f"{workdir}/flags.cfg", safe(FLAGS.flags_into_string()))
         record_start(workdir, sys.argv)
 
     weights = train(

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from nlrn_tf.errors import NLRNError
@@ -25,6 +25,9 @@ class Benchmark:
       recipe: below `flags/`, one that does not train on its images.
       paper_name: what the paper's table calls it, where that is not its name.
       home: where it is got by hand, if `data_tools/prepare_datasets.py` does not get it.
+      images: of a folder of people's own (`datasets.own`), where the set is one.
+      pairs: of such a folder, the degraded image for each.
+      skipped: what else such a folder holds, in a line.
     """
 
     folder: str
@@ -36,6 +39,9 @@ class Benchmark:
     recipe: str = "denoise_s25.cfg"
     paper_name: str | None = None
     home: str | None = None
+    images: tuple[Path, ...] = ()
+    pairs: Mapping[Path, Path] = dataclasses.field(default_factory=dict)
+    skipped: str | None = None
 
 
 # The colour originals of BSD68 among BSDS500 val: their grey differs from it by rounding alone.

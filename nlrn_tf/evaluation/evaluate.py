@@ -19,9 +19,10 @@ from rich.markup import escape
 
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.datasets import location
-from nlrn_tf.datasets.benchmarks import BENCHMARKS, benchmark_images, check_names
+from nlrn_tf.datasets.own import set_named
 from nlrn_tf.errors import NLRNError, printable
 from nlrn_tf.evaluation.forecast import forecast
+from nlrn_tf.evaluation.images import chosen_images, degraded_pair
 from nlrn_tf.evaluation.report import print_overview, print_scores
 from nlrn_tf.evaluation.scores import Scores, resume, write_scores
 from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
@@ -97,7 +98,7 @@ def evaluate_all(
     """
     data_dir = location.data_dir(data_dir)
     load = functools.cache(lambda weights, options: load_model(weights, **dict(options)))
-    chosen = [_choose(settings, data_dir) for settings in all_settings]
+    chosen = [chosen_images(settings, data_dir) for settings in all_settings]
     evaluations = [
         Scores(settings, None if model else _weights_sha256(settings)) for settings in all_settings
     ]
@@ -113,6 +114,9 @@ def evaluate_all(
         ]
         costs: Sequence[Expected | None] = [None] * len(all_settings)
         if console is not None:
+            for told in dict.fromkeys(set_named(each.dataset).skipped for each in all_settings):
+                if told:
+                    console.print(printable(told), markup=False, soft_wrap=True)
             costs = forecast(all_settings, restorers, all_missing, console)
         for scores, restorer, missing, paths, folder, cost in zip(
             evaluations, restorers, all_missing, chosen, folders, costs, strict=True
@@ -145,33 +149,6 @@ def _resumed(json_path, evaluations, chosen) -> Iterator[None]:
     with lock_file(json_path):
         resume(json_path, evaluations, [[path.name for path in paths.values()] for paths in chosen])
         yield
-
-
-def degraded_pair(
-    settings: EvaluationSettings, path: StrPath, index: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The true and the degraded image of an evaluation, see `Task.pair`.
-
-    Args:
-      settings: of the evaluation.
-      path: of the image file.
-      index: its position in the whole set.
-
-    Returns:
-      uint8 `[H, W]` and float32 `[H, W]` in [0, 1], or RGB `[H, W, 3]`.
-    """
-    task = settings.of_task
-    pair = task.colour_pair if BENCHMARKS[settings.dataset].colour else task.pair
-    return pair(path, index, **settings.degradation)
-
-
-def _choose(settings: EvaluationSettings, data_dir: StrPath) -> dict[int, Path]:
-    """The images to score, each with its position in the whole set, the seed of its noise."""
-    paths = dict(enumerate(benchmark_images(settings.dataset, data_dir, settings.max_images)))
-    if not settings.images:
-        return paths
-    check_names("images=", settings.images, settings.dataset, paths.values())
-    return {k: path for k, path in paths.items() if path.stem in settings.images}
 
 
 def _output_folder(
@@ -242,7 +219,7 @@ def check_purpose(config: NLRNConfig, settings: EvaluationSettings) -> None:
         images.
     """
     weights = settings.network
-    benchmark = BENCHMARKS[settings.dataset]
+    benchmark = set_named(settings.dataset)
     if {benchmark.folder, benchmark.part_of} & set(training_sources(weights, config)):
         raise NLRNError(
             f"weights '{weights}' were trained with the images of {settings.dataset}, which cannot "

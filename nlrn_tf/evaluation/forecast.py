@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.evaluation.settings import EvaluationSettings
 from nlrn_tf.imaging.headers import read_shape
 from nlrn_tf.restoration.duration import Expected, expected, faster_choices, told
@@ -32,7 +31,7 @@ def forecast(
       What the images of each cost, in order.
     """
     settings = all_settings[0]
-    channels = 3 if BENCHMARKS[settings.dataset].colour else 1
+    channels = 3 if settings.in_colour else 1
     shapes = [
         [(*shape[:2], channels) if shape else None for shape in map(read_shape, paths.values())]
         for paths in images

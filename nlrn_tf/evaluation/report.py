@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nlrn_tf.datasets.benchmarks import BENCHMARKS, all_paper_figures, published_figures
+from nlrn_tf.datasets.benchmarks import all_paper_figures, published_figures
+from nlrn_tf.datasets.own import set_named
 from nlrn_tf.errors import printable
 from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
 
@@ -41,8 +42,15 @@ def print_scores(result: dict, settings: EvaluationSettings, console: Console) -
     for name, figure in reference.items():
         table.add_row(name, *([] if is_input else [""]), *_cells(figure), "")
     console.print(table)
-    note = settings.of_task.protocol_note(**settings.degradation)
-    console.print(note, soft_wrap=True)
+    console.print(_note(settings), soft_wrap=True, markup=False)
+
+
+def _note(settings: EvaluationSettings) -> str:
+    """What the scores depend on."""
+    if not set_named(settings.dataset).pairs:
+        return settings.of_task.protocol_note(**settings.degradation)
+    border = f", without {settings.border} pixels at the border" if settings.border else ""
+    return f"Degraded images as they are in their files; scored as 8 bits{border}."
 
 
 def print_overview(
@@ -55,7 +63,7 @@ def print_overview(
       all_settings: that they were made with; they differ in noise level or scale, and in weights.
       console: to print on.
     """
-    table = Table(title=f"{all_settings[0].dataset} | PSNR (dB) / SSIM")
+    table = Table(title=f"{escape(printable(all_settings[0].dataset))} | PSNR (dB) / SSIM")
     table.add_column("method")
     rows: dict[str, dict[int, dict]] = {}
     for column, (result, settings) in enumerate(zip(results, all_settings, strict=True)):
@@ -80,7 +88,7 @@ def _reference_rows(result: dict, settings: EvaluationSettings) -> dict[str, dic
             "psnr": result["input_psnr"],
             "ssim": result["input_ssim"],
         }
-    count = BENCHMARKS[settings.dataset].count
+    count = set_named(settings.dataset).count
     is_whole = len(result["images"]) == count
     found = all_paper_figures(settings.dataset, settings.of_task.name, settings.setting)
     for number, figures in found:
@@ -93,7 +101,7 @@ def _reference_rows(result: dict, settings: EvaluationSettings) -> dict[str, dic
 
 
 def _mean_label(result: dict, settings: EvaluationSettings) -> str:
-    scored, count = len(result["images"]), BENCHMARKS[settings.dataset].count
+    scored, count = len(result["images"]), set_named(settings.dataset).count
     if scored == count:
         return f"mean of {count}"
     return f"mean of {'the first ' * bool(settings.max_images)}{scored} of {count}"
@@ -102,7 +110,7 @@ def _mean_label(result: dict, settings: EvaluationSettings) -> str:
 def _title(settings: EvaluationSettings) -> str:
     task = settings.of_task
     described = f"{task.title.lower()} {task.describe(**settings.degradation)}".strip()
-    parts = [settings.dataset, described, settings.method]
+    parts = [escape(printable(settings.dataset)), described, settings.method]
     if settings.method == NETWORK:
         parts += [escape(settings.network), _protocol(settings)]
     return " | ".join(parts)

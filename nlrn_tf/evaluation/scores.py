@@ -10,7 +10,6 @@ import os
 import statistics
 from collections.abc import Iterable, Sequence
 
-from nlrn_tf.datasets.benchmarks import BENCHMARKS
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.settings import NETWORK, EvaluationSettings
 from nlrn_tf.files import write_text
@@ -183,7 +182,7 @@ def _conditions(settings: EvaluationSettings, weights_sha256: str | None) -> dic
     exact = propagates_exactly(settings.precision, settings.exact)
     if exact not in (None, _is_exact(conditions["precision"])):
         conditions["exact"] = exact
-    if BENCHMARKS[settings.dataset].colour:
+    if settings.in_colour:
         conditions["colour"] = settings.colour
     if settings.protocol == "patches":
         conditions |= {"patch_size": settings.patch_size, "stride": settings.stride}

@@ -8,6 +8,7 @@ from typing import Any
 from nlrn_tf import precision
 from nlrn_tf.config import BORDERS
 from nlrn_tf.datasets.benchmarks import BENCHMARKS, paper_rows
+from nlrn_tf.datasets.own import is_set, set_named
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.restoration.settings import COLOURS, PROTOCOLS
 from nlrn_tf.settings import documented, require, require_choices, setting
@@ -54,9 +55,10 @@ class EvaluationSettings:
 
     dataset: str = setting(
         None,
-        "Benchmark to score on; all: those of Tables 4 and 6 of the paper, at each of its levels "
-        "or factors, or of the one of the task; table4, table5, table6: those of one table.",
-        choices=lambda: [*BENCHMARKS, ALL, *_TABLES],
+        f"Benchmark to score on, one of {', '.join(BENCHMARKS)}; all: those of Tables 4 and 6 of "
+        "the paper, at each of its levels or factors, or of the one of the task; "
+        f"{', '.join(_TABLES)}: those of one table. Or a folder of your own, of clean images, "
+        "which are degraded, or of pairs in the sub-folders clean and noisy, or HR and LR.",
     )
     task: str | None = setting(
         None,
@@ -113,11 +115,14 @@ class EvaluationSettings:
 
     def __post_init__(self):
         object.__setattr__(self, "images", tuple(self.images))
-        require(self, "dataset", self.dataset in BENCHMARKS, f"one of {', '.join(BENCHMARKS)}")
+        known = f"one of {', '.join([*BENCHMARKS, ALL, *_TABLES])}, or a folder of images"
+        require(self, "dataset", is_set(self.dataset), known)
         require_choices(self)
         self._fill("task", self._default_task())
         self._check_contradictions()
         task = self.of_task
+        if task.setting is not None and self.setting is None and set_named(self.dataset).pairs:
+            self._fill(task.setting, task.setting_of(set_named(self.dataset).pairs))
         if task.setting is not None:
             self._fill(task.setting, task.default_setting)
             lowest, highest = task.setting_range
@@ -161,6 +166,12 @@ class EvaluationSettings:
         return getattr(self, self.of_task.setting) if self.of_task.setting else None
 
     @property
+    def in_colour(self) -> bool:
+        """Whether RGB is scored: of a folder of people's own where the task is scored so."""
+        images = set_named(self.dataset)
+        return images.colour and (self.of_task.scores_colour or not images.images)
+
+    @property
     def border(self) -> int:
         """Pixels at each edge that the scores leave out: the scale in super-resolution."""
         return self.of_task.border(**self.degradation)
@@ -186,7 +197,7 @@ class EvaluationSettings:
     def _default_task(self) -> str:
         given = [name for name in _task_settings() if getattr(self, name) is not None]
         chosen = chosen_by(given)
-        return chosen.name if chosen else BENCHMARKS[self.dataset].task
+        return chosen.name if chosen else set_named(self.dataset).task
 
     def _check_contradictions(self) -> None:
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
@@ -198,6 +209,12 @@ class EvaluationSettings:
                     f"{name}={getattr(self, name)} belongs to task {owner_of(name).name}, the task "
                     f"is {self.task}"
                 )
+        images = set_named(self.dataset)
+        if images.pairs and images.task != self.task:
+            raise NLRNError(
+                f"dataset={self.dataset} holds pairs for task {images.task} "
+                f"({' and '.join(task_named(images.task).pair_folders)}), the task is {self.task}"
+            )
         if self.images and self.max_images is not None:
             raise NLRNError("images and max_images both choose a part of the set; give one")
         if self.method not in (NETWORK, *self.of_task.input_methods):

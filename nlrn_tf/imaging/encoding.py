@@ -1,13 +1,27 @@
 """Pixels as the bytes of image files."""
 
+import dataclasses
 import io
 import os
+import struct
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
 import numpy as np
+import PIL.TiffImagePlugin
 import tifffile
 
+from nlrn_tf.imaging.kept import (
+    EXIF_IFD,
+    GPS_IFD,
+    ORIENTATION,
+    RESOLUTION_UNIT,
+    X_RESOLUTION,
+    Y_RESOLUTION,
+    Kept,
+    with_kept,
+)
 from nlrn_tf.imaging.tiff_tags import KeptTags
 
 _MOST_OF_CLASSIC = 4_000_000_000  # bytes, with some room for tags
@@ -17,20 +31,38 @@ _WRITE_OPTIONS = {
     ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
     ".webp": [cv2.IMWRITE_WEBP_QUALITY, 101],  # above 100: lossless
 }
+_HOLD_EXIF = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def encoded(suffix: str, image: np.ndarray, icc_profile: bytes | None) -> bytes | None:
-    """The bytes of an image file of BGR pixels, None if OpenCV cannot make it."""
-    metadata = {}
-    if icc_profile is not None:
-        metadata[cv2.IMAGE_METADATA_ICCP] = np.frombuffer(icc_profile, np.uint8)
+# Types of tags, and those that a TIFF file has of its own.
+_BYTE, _ASCII, _SHORT, _LONG = 1, 2, 3, 4
+_OWN_TAGS = (ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT)
+_INNER = (EXIF_IFD, GPS_IFD)
+_ENTRY = 12  # bytes of a tag in a directory
+_CLASSIC_HEADER = b"II*\0\0\0\0\0"
+
+
+def encoded(suffix: str, image: np.ndarray, icc_profile: bytes | None, kept: Kept) -> bytes | None:
+    """The bytes of an image file of BGR pixels, None if OpenCV cannot make it.
+
+    WebP has no place for the resolution but EXIF.
+    """
+    height, width = image.shape[:2]
+    if suffix == ".webp" and not kept.exif:
+        kept = dataclasses.replace(kept, exif=kept.resolution_tags())
+    blocks = {cv2.IMAGE_METADATA_ICCP: icc_profile}
+    if suffix in _HOLD_EXIF:
+        blocks[cv2.IMAGE_METADATA_EXIF] = kept.exif_block(width, height)
+    metadata = {kind: np.frombuffer(block, np.uint8) for kind, block in blocks.items() if block}
     try:
         possible, content = cv2.imencodeWithMetadata(
             suffix, image, [*metadata], [*metadata.values()], _WRITE_OPTIONS.get(suffix, [])
         )
     except cv2.error:
         return None
-    return content.tobytes() if possible else None
+    if not possible:
+        return None
+    return with_kept(suffix, content.tobytes(), kept, has_profile=icc_profile is not None)
 
 
 def encoded_tiff(
@@ -38,6 +70,7 @@ def encoded_tiff(
     icc_profile: bytes | None,
     groups: tuple[int, ...] = (),
     tags: KeptTags | None = None,
+    kept: Kept = Kept(),  # noqa: B008 (it cannot be changed)
 ) -> bytes:
     """The bytes of a TIFF file of one page.
 
@@ -46,11 +79,22 @@ def encoded_tiff(
       icc_profile: to be written.
       groups: see `photos.Photo`.
       tags: to be written besides.
+      kept: resolution and EXIF, where `tags` have none.
     """
     content = io.BytesIO()
-    with tifffile.TiffWriter(content, byteorder=tags.byteorder if tags else None) as file:
-        file.write(image, **_page_options(image, icc_profile, groups, tags))
-    return content.getvalue()
+    options = _page_options(image, icc_profile, groups, tags)
+    told = kept.exif_tags(image.shape[1], image.shape[0])
+    named = tags.values if tags else {}
+    if kept.resolution is not None and "resolution" not in options:
+        options |= {"resolution": kept.resolution, "resolutionunit": "INCH"}
+    options["extratags"] = options.get("extratags", []) + [
+        _tiff_tag(tag, value)
+        for tag, value in told.items()
+        if tag not in (*_OWN_TAGS, *_INNER) and tag not in named
+    ]
+    with tifffile.TiffWriter(content, byteorder=tags.byteorder if tags else "<") as file:
+        file.write(image, **options)
+    return _with_directories(content.getvalue(), told)
 
 
 class StackWriter:
@@ -105,3 +149,41 @@ def _page_options(
         "software": False,
         **(tags.options() if tags else {}),
     }
+
+
+def _tiff_tag(tag: int, value: Any) -> tuple:
+    """A tag as tifffile takes it."""
+    if isinstance(value, int):
+        return tag, _SHORT, 1, value, True
+    if isinstance(value, bytes):
+        return tag, _BYTE, len(value), value, True
+    return tag, _ASCII, 0, str(value).encode("utf-8"), True
+
+
+def _with_directories(content: bytes, tags: Mapping[int, Any]) -> bytes:
+    """A TIFF file with the inner directories of EXIF, which tifffile does not write.
+
+    They are put at the end, followed by the first directory with pointers to them.
+    """
+    pointers = [pointer for pointer in _INNER if pointer in tags]
+    if not pointers:
+        return content
+    if content[:4] != _CLASSIC_HEADER[:4]:
+        raise ValueError(
+            "a TIFF file of over 4 GiB or of another byte order has no place for EXIF; write .png"
+        )
+    (start,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, start)
+    end = start + 2 + _ENTRY * count
+    entries = [content[place : place + _ENTRY] for place in range(start + 2, end, _ENTRY)]
+    for pointer in pointers:
+        content += b"\0" * (len(content) % 2)
+        directory = PIL.TiffImagePlugin.ImageFileDirectory_v2(_CLASSIC_HEADER, group=pointer)
+        for tag, value in tags[pointer].items():
+            directory[tag] = value
+        entries.append(struct.pack("<HHII", pointer, _LONG, 1, len(content)))
+        content += directory.tobytes(len(content))
+    content += b"\0" * (len(content) % 2)
+    entries.sort(key=lambda entry: struct.unpack("<H", entry[:2]))
+    first = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return content[:4] + struct.pack("<I", len(content)) + content[8:] + first

@@ -17,6 +17,7 @@ from nlrn_tf.imaging.decoding import format_of
 from nlrn_tf.imaging.encoding import encoded, encoded_tiff
 from nlrn_tf.imaging.frames import num_frames
 from nlrn_tf.imaging.further_formats import check_readable
+from nlrn_tf.imaging.kept import Kept
 from nlrn_tf.imaging.photos import Photo, photo_of
 from nlrn_tf.imaging.stack import Stack, open_stack
 
@@ -122,7 +123,7 @@ def read_photo(
     """Reads an image of 8 or 16 bits, grey or colour, with or without alpha.
 
     It is turned upright by its EXIF orientation. Palettes become colours. CMYK becomes RGB by the
-    plain formula, without its profile. Metadata other than the colour profile are not read.
+    plain formula, without its profile.
 
     Args:
       path: of the file.
@@ -154,7 +155,10 @@ def read_pictures(
 
 
 def write_image(
-    path: str | os.PathLike, image: np.ndarray, icc_profile: bytes | None = None
+    path: str | os.PathLike,
+    image: np.ndarray,
+    icc_profile: bytes | None = None,
+    kept: Kept = Kept(),  # noqa: B008 (it cannot be changed)
 ) -> None:
     """Writes an image atomically; the suffix chooses the format.
 
@@ -167,6 +171,8 @@ def write_image(
         `[H, W, 4]`.
       icc_profile: written where the format can hold it, which is all except .bmp. One that the
         format refuses is left out.
+      kept: resolution, gamma and EXIF, written where the format has a place for them: the
+        resolution in all formats, gamma in .png, EXIF in all except .bmp.
 
     Raises:
       NLRNError: the suffix names no format, or one that cannot hold the image, or the file
@@ -182,15 +188,15 @@ def write_image(
     if channels == 2:
         image, channels = image[..., [0, 0, 0, 1]], 4
     if suffix in (".tif", ".tiff"):
-        write_bytes(path, encoded_tiff(image, icc_profile))
+        write_bytes(path, encoded_tiff(image, icc_profile, kept=kept))
         return
     if channels >= 3:
         codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
         image = cv2.cvtColor(np.ascontiguousarray(image), codes[channels])
     profile = icc_profile if suffix in _HOLD_PROFILE else None
-    content = encoded(suffix, image, profile)
+    content = encoded(suffix, image, profile, kept)
     if content is None and profile is not None:  # libpng refuses some profiles of JPEG files
-        content = encoded(suffix, image, None)
+        content = encoded(suffix, image, None, kept)
     if content is None:
         raise NLRNError(
             f"{path}: a {image.shape[1]} x {image.shape[0]} image cannot be stored as "

@@ -26,10 +26,12 @@ def write_photo(path: str | os.PathLike, photo: Photo) -> None:
     """
     check_photo(path, photo)
     if Path(path).suffix.lower() in TIFF_SUFFIXES and (photo.tags or _special(photo)):
-        content = encoded_tiff(photo.pixels, photo.icc_profile, photo.groups, photo.tags)
+        content = encoded_tiff(
+            photo.pixels, photo.icc_profile, photo.groups, photo.tags, photo.kept
+        )
         write_bytes(path, content)
     else:
-        write_image(path, photo.pixels, photo.icc_profile)
+        write_image(path, photo.pixels, photo.icc_profile, photo.kept)
 
 
 def check_photo(path: str | os.PathLike, photo: Photo, scale: float = 1) -> None:

@@ -17,6 +17,7 @@ from nlrn_tf.imaging.decoding import (
 )
 from nlrn_tf.imaging.directories import is_tiff
 from nlrn_tf.imaging.further_formats import check_readable, further_format
+from nlrn_tf.imaging.kept import Kept, read_kept
 from nlrn_tf.imaging.metadata import ImageMetadata, read_metadata
 from nlrn_tf.imaging.png import GREY
 from nlrn_tf.imaging.tiff import first_page
@@ -40,6 +41,7 @@ class Photo:
       groups: where `pixels` are several pictures one behind the other, as those of a microscope:
         how many channels each has, such as `(1, 1)`; else empty.
       tags: of a TIFF page, what a copy keeps besides, where others rely on it.
+      kept: its resolution, gamma and EXIF.
     """
 
     pixels: np.ndarray
@@ -48,6 +50,7 @@ class Photo:
     damage: str | None = None
     groups: tuple[int, ...] = ()
     tags: KeptTags | None = None
+    kept: Kept = dataclasses.field(default_factory=Kept)
 
     @property
     def pictures(self) -> list[np.ndarray]:
@@ -98,6 +101,7 @@ def photo_of(content: bytes, accept_damaged: bool = False) -> Photo:
         damage,
         channels.groups,
         _tags_of(content, pixels, channels),
+        read_kept(content),
     )
 
 

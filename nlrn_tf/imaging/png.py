@@ -6,7 +6,7 @@ Terms and numbers are those of the PNG specification, third edition.
 import contextlib
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, PALETTE, GREY_WITH_ALPHA = 0, 3, 4  # colour types
@@ -21,6 +21,7 @@ _PASSES = (
 )
 _KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _TOLD = (b"iCCP", b"eXIf")
+_HEADER = len(SIGNATURE) + 25  # bytes up to the end of IHDR
 _NUM_FILTERS = 5
 _PIECE, _BLOCK = 1 << 16, 1 << 20  # bytes unpacked in one go, and what may come of them
 
@@ -105,6 +106,23 @@ def told_by_png(content: bytes) -> bytes:
         if kind == b"IHDR" or (kind in _TOLD and is_sound):
             parts.append(_packed(kind, data))
     return b"".join([*parts, _packed(b"IDAT", b""), _packed(b"IEND", b"")])
+
+
+def sound_chunks(content: bytes) -> dict[bytes, bytes]:
+    """Type and data of the chunks before the pixels whose checksum is right; the first of each."""
+    found: dict[bytes, bytes] = {}
+    for kind, data, is_sound in _chunks(content):
+        if kind == b"IDAT":
+            break
+        if is_sound:
+            found.setdefault(kind, data)
+    return found
+
+
+def with_chunks(content: bytes, chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The file with more chunks, each of type and data, after its header."""
+    added = b"".join(_packed(kind, data) for kind, data in chunks)
+    return content[:_HEADER] + added + content[_HEADER:]
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes, bool]]:

@@ -49,8 +49,9 @@ def restore_files(
 ) -> int:
     """Restores image files and all images below folders, and writes the results.
 
-    The results keep the 16 bits, the alpha and the colour profile of the inputs
-    (`imaging.files.read_photo`); metadata such as the place and time of a photo are left out.
+    The results keep the 16 bits, the alpha, the colour profile, the resolution and the gamma of the
+    inputs (`imaging.files.read_photo`); EXIF, such as the place and time of a photo, where
+    `outputs.keep_metadata` wants it.
 
     Everything that can be checked without decoding the images is checked before work begins. An
     image that cannot be read, restored or written is reported on standard error; the others are
@@ -94,9 +95,11 @@ def restore_files(
     def tell(line: str) -> None:
         say(printable(line))
 
-    failures = (
-        _restored(restorer, jobs, reading, before_loading, tell, worded, progress) if jobs else []
-    )
+    failures = []
+    if jobs:
+        failures = _restored(
+            *(restorer, jobs, reading, outputs, before_loading, tell, worded, progress)
+        )
     if told := skipped.told():
         tell(told)
     _complain(failures, len(jobs), skipped.of(UNREADABLE))
@@ -107,6 +110,7 @@ def _restored(
     restorer: "Restorer | RestorationSettings",
     jobs: dict[Path, Path],
     reading: InputSettings,
+    outputs: OutputSettings,
     before_loading: Callable[[], None],
     tell: Say,
     worded: Worded,
@@ -120,14 +124,15 @@ def _restored(
 
     shown = image_progress() if progress is None else progress
     sources = list(jobs.values())
+    choose: Choose
     if not isinstance(restorer, RestorationSettings):
-        forecast, choose = Forecast(sources, None, tell), lambda *_: restorer
-        return _restore_all(
-            *(jobs, choose, restorer.scale or 1, reading, forecast, tell, worded, shown)
-        )
-    forecast = Forecast(sources, restorer, tell)
-    choice = RestorerChoice(restorer, forecast.say)
-    return _restore_all(jobs, choice, choice.scale, reading, forecast, tell, worded, shown)
+        forecast, choose, scale = Forecast(sources, None, tell), lambda *_: restorer, restorer.scale
+    else:
+        forecast = Forecast(sources, restorer, tell)
+        choose = RestorerChoice(restorer, forecast.say)
+        scale = choose.scale
+    files = _read_ahead(jobs.values(), reading, scale or 1, outputs.keep_metadata)
+    return _restore_all(jobs, files, choose, scale or 1, forecast, tell, worded, shown)
 
 
 class _Folder:
@@ -184,9 +189,9 @@ class _Folder:
 
 def _restore_all(
     jobs: dict[Path, Path],
+    files: Iterator[Future[Photo | Stack]],
     choose: Choose,
     scale: float,
-    reading: InputSettings,
     forecast: "Forecast",
     say: Say,
     worded: Worded,
@@ -207,7 +212,6 @@ def _restore_all(
         def advance(part: float) -> None:
             progress.advance(bar, part)
 
-        files = _read_ahead(jobs.values(), reading, scale)
         for done, ((target, source), read) in enumerate(zip(jobs.items(), files, strict=True)):
             progress.update(bar, completed=done, description=escape(source.name))
             result = None
@@ -240,12 +244,12 @@ def _complain(failures: list[NLRNError], total: int, unreadable: list[Path]) -> 
 
 
 def _read_ahead(
-    paths: Iterable[Path], reading: InputSettings, scale: float
+    paths: Iterable[Path], reading: InputSettings, scale: float, keep_exif: bool
 ) -> Iterator[Future[Photo | Stack]]:
     """Photos and stacks to come, in order; when one is taken the next is being read."""
     paths = iter(paths)
-    ahead = in_background(read_file, next(paths), reading, scale)
+    ahead = in_background(read_file, next(paths), reading, scale, keep_exif)
     for path in paths:
-        current, ahead = ahead, in_background(read_file, path, reading, scale)
+        current, ahead = ahead, in_background(read_file, path, reading, scale, keep_exif)
         yield current
     yield ahead

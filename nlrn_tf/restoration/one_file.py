@@ -30,8 +30,14 @@ UNKNOWN = "could not be restored ({})"
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def read_file(path: Path, reading: InputSettings, scale: float) -> Photo | Stack:
+def read_file(path: Path, reading: InputSettings, scale: float, keep_exif: bool) -> Photo | Stack:
     """The photo in a file, or its pages, which are not decoded yet.
+
+    Args:
+      path: of the file.
+      reading: whether it is accepted.
+      scale: by which it is going to be enlarged; 1 where it is not.
+      keep_exif: whether the result is to have the EXIF of a photo.
 
     Raises:
       NLRNError: as for `imaging.files.read_pictures`, or there is too little memory to enlarge it.
@@ -40,7 +46,10 @@ def read_file(path: Path, reading: InputSettings, scale: float) -> Photo | Stack
     if shape is not None and shape[0] * shape[1] <= reading.max_pixels:
         with _named(path):  # before the pixels are decoded
             check_memory_for(shape, scale)
-    return read_pictures(path, reading.max_pixels, reading.accept_damaged)
+    found = read_pictures(path, reading.max_pixels, reading.accept_damaged)
+    if isinstance(found, Stack) or keep_exif:
+        return found
+    return dataclasses.replace(found, kept=found.kept.without_exif())
 
 
 def restore_found(
@@ -60,7 +69,7 @@ def restore_found(
       choose: the restorer of each picture.
       scale: by which they are enlarged; 1 where they are not.
       on_progress: gets the fractions of the work done.
-      say: gets a line about damage that is accepted.
+      say: gets a line about damage that is accepted, and about what the target cannot keep.
 
     Returns:
       The photo restored, to be written by `write_result`; None of a stack, which is written.
@@ -79,6 +88,8 @@ def restore_found(
         check_memory(found.pixels, scale)
     if found.damage:
         say(f"{source}: restored as far as it is there: {found.damage}")
+    if lost := found.kept.lost(target.suffix.lower()):
+        say(f"{source}: {target.suffix} does not keep {' and '.join(lost)}")
     with _named(source):
         return restored(found, source.name, on_progress)
 
@@ -90,13 +101,18 @@ def write_result(target: Path, photo: Photo) -> None:
 
 
 def restore_file(
-    source: Path, target: Path, choose: Choose, scale: float, reading: InputSettings
+    source: Path,
+    target: Path,
+    choose: Choose,
+    scale: float,
+    reading: InputSettings,
+    keep_exif: bool = False,
 ) -> tuple[int, str | None]:
     """Reads, restores and writes one file, without showing progress.
 
     Args:
       source, target, choose, scale: see `restore_found`.
-      reading: which files are accepted.
+      reading, keep_exif: see `read_file`.
 
     Returns:
       The number of pixels of the result, in all its pictures, and the damage that was accepted,
@@ -118,7 +134,7 @@ def restore_file(
 
         return restore
 
-    found = read_file(source, reading, scale)
+    found = read_file(source, reading, scale, keep_exif)
     restored = restore_found(
         source, target, found, counted, scale, on_progress=lambda _: None, say=lambda _: None
     )

@@ -143,6 +143,11 @@ class OutputSettings:
     keep_suffix: bool = setting(
         False, "Add the format to the whole name: photo.jpg becomes photo.jpg.png."
     )
+    keep_metadata: bool = setting(
+        False,
+        "Keep the EXIF of photos too, such as camera, time and place; without thumbnails and the "
+        "notes of the maker, and not in .bmp.",
+    )
     overwrite: bool = setting(False, "Replace outputs that exist.")
     skip_existing: bool = setting(
         False, "Leave outputs that exist and do the rest: completes an interrupted run."

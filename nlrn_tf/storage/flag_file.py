@@ -17,6 +17,7 @@ _LINES = re.compile(r"\r\n|\r|\n")
 _COMMENTS = ("#", "//")
 # What separates the flags of a line, and what begins a comment at its end.
 _NEXT = re.compile(r"\s+(?=--\w)|\s+#.*")
+_UNSAFE = re.compile(r"^\s|\s$|\s#|\s--\w|^[\"'].*[\"']$")
 _QUOTED = {'"': re.compile(r'"[^"]*"'), "'": re.compile(r"'[^']*'")}
 _WITH_SPACE = re.compile(r"(--?\w+)\s+(.+)", re.DOTALL)
 
@@ -39,6 +40,16 @@ def flags_of(path: Path) -> list[str]:
     if "\0" in text:
         raise ValueError("it is not a text")
     return [argument for line in _LINES.split(text) for argument in _arguments(line.strip())]
+
+
+def safe(text: str) -> str:
+    """Lines of flags such that `flags_of` reads the values as they are."""
+    lines = []
+    for line in text.splitlines():
+        name, _, value = line.partition("=")
+        quote = next((mark for mark in _QUOTED if mark not in value), "")
+        lines.append(f"{name}={quote}{value}{quote}" if _UNSAFE.search(value) else line)
+    return "\n".join(lines) + "\n"
 
 
 def _arguments(line: str) -> Iterator[str]:

@@ -6,8 +6,9 @@ import numpy as np
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.colour import rgb_to_grey
-from nlrn_tf.imaging.eight_bits import read_8_bits
-from nlrn_tf.imaging.samples import unit_range
+from nlrn_tf.imaging.eight_bits import opaque, read_8_bits
+from nlrn_tf.imaging.files import read_photo
+from nlrn_tf.imaging.samples import to_uint8, unit_range
 from nlrn_tf.tasks.task import Task
 
 MAX_SIGMA = 150.0  # that a network is scaled to, in grey levels
@@ -25,6 +26,8 @@ class Denoising(Task):
     default_setting = 25.0
     published_settings = (15.0, 25.0, 50.0)  # of Table 4
     input_name = "noisy"
+    scores_colour = True
+    pair_folders = ("clean", "noisy")
     paper_table = 4
 
     def pair(self, path, index, *, noise_sigma):
@@ -37,6 +40,33 @@ class Denoising(Task):
         clean = read_8_bits(path)
         clean = clean if clean.ndim == 3 else np.repeat(clean[..., None], 3, axis=-1)
         return clean, add_gaussian_noise(clean, noise_sigma, seed=index)
+
+    def given_pair(self, path, degraded, *, in_colour, **_):
+        """Both as they are, in [0, 1] by their white level; RGB, or grey where both are."""
+        (clean, white), (noisy, noisy_white) = (opaque(p, read_photo(p)) for p in (path, degraded))
+        if clean.shape[:2] != noisy.shape[:2]:
+            raise NLRNError(f"{degraded}: is not of the size of {path}")
+        if clean.dtype == noisy.dtype:  # white is guessed by the highest value
+            white = noisy_white = max(white, noisy_white)
+        clean, noisy = clean / np.float32(white), noisy / np.float32(noisy_white)
+        if in_colour:
+            clean, noisy = (x if x.ndim == 3 else np.dstack([x] * 3) for x in (clean, noisy))
+        return to_uint8(clean), noisy.astype(np.float32)
+
+    def setting_of(self, pairs):
+        """The root mean square of what the images differ by, to a tenth of a grey level."""
+        squares = count = 0.0
+        for path, degraded in pairs.items():
+            clean, noisy = self.given_pair(path, degraded, in_colour=True)
+            squares += float(np.sum(np.square(noisy - unit_range(clean), dtype=np.float64)))
+            count += noisy.size
+        level = round(255 * math.sqrt(squares / count), 1)
+        if not 0 < level <= MAX_SIGMA:
+            raise NLRNError(
+                f"{next(iter(pairs.values())).parent}: differs by {level:g} grey levels from "
+                f"{next(iter(pairs)).parent}; noise is above 0 and at most {MAX_SIGMA:g}"
+            )
+        return level
 
     def example(self, take, draws, noise_seed, config):
         import tensorflow as tf

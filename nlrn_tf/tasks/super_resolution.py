@@ -31,6 +31,7 @@ class SuperResolution(Task):
     options = ("quantize_lr",)
     input_name = "bicubic"
     input_methods = ("bicubic", "identity")
+    pair_folders = ("HR", "LR")
     paper_table = 6
 
     def pair(self, path, index, *, scale, quantize_lr=False):
@@ -46,6 +47,29 @@ class SuperResolution(Task):
         truth = rgb_to_y(image)
         low_resolution = imresize(truth if quantize_lr else unit_range(truth), 1 / scale)
         return truth, imresize(unit_range(low_resolution), scale)
+
+    def given_pair(self, path, degraded, *, in_colour, scale, **_):
+        """Y of the high-resolution file, and that of the low-resolution file enlarged.
+
+        The former may have up to `scale` - 1 more rows and columns, which are cut off.
+        """
+        from nlrn_tf.imaging.resize import imresize
+
+        truth, low = rgb_to_y(read_8_bits(path)), rgb_to_y(read_8_bits(degraded))
+        height, width = (scale * side for side in low.shape)
+        rest = truth.shape[0] - height, truth.shape[1] - width
+        if not all(0 <= side < scale for side in rest):
+            raise NLRNError(
+                f"{degraded}: is {low.shape[1]} x {low.shape[0]}, which is not that of {path}, "
+                f"{truth.shape[1]} x {truth.shape[0]}, at scale {scale}"
+            )
+        return truth[:height, :width], imresize(unit_range(low), scale)
+
+    def setting_of(self, pairs):
+        """By the heights of the first pair."""
+        path, degraded = next(iter(pairs.items()))
+        high, low = len(read_8_bits(path)), len(read_8_bits(degraded))
+        return max(high // low, 2)
 
     def example(self, take, draws, noise_seed, config):
         import tensorflow as tf

@@ -11,7 +11,8 @@ evaluation by name, such as `noise_sigma=25.0`.
 import abc
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -35,6 +36,8 @@ class Task(abc.ABC):
       options: names of the options.
       input_name: what the degraded image is called beside the restored one.
       input_methods: methods of an evaluation that score the degraded image as it is.
+      scores_colour: whether `colour_pair` is there.
+      pair_folders: sub-folders of clean and degraded images in a folder of people's own.
       paper_table: number of the paper's table that our results stand beside.
     """
 
@@ -51,6 +54,8 @@ class Task(abc.ABC):
     options: ClassVar[tuple[str, ...]] = ()
     input_name: ClassVar[str] = "degraded"
     input_methods: ClassVar[tuple[str, ...]] = ("identity",)
+    scores_colour: ClassVar[bool] = False
+    pair_folders: ClassVar[tuple[str, str]] = ("clean", "degraded")
     paper_table: ClassVar[int | None] = None
 
     @abc.abstractmethod
@@ -80,6 +85,34 @@ class Task(abc.ABC):
           NLRNError: as for `pair`, or the task is evaluated on grey images only.
         """
         raise NLRNError(f"task={self.name}: is scored on grey images or on Y, not in colour")
+
+    def given_pair(
+        self,
+        path: str | os.PathLike,
+        degraded: str | os.PathLike,
+        *,
+        in_colour: bool,
+        **degradation,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same as `pair` or `colour_pair` of a degraded image that is a file of its own.
+
+        Args:
+          path: of the true image.
+          degraded: of the degraded one.
+          in_colour: whether RGB is wanted.
+
+        Raises:
+          NLRNError: as for `pair`, or the images do not fit together.
+        """
+        raise NLRNError(f"task={self.name}: has no pairs of files")
+
+    def setting_of(self, pairs: Mapping[Path, Path]) -> float | None:
+        """The setting that pairs of a true and a degraded file have; None for that by default.
+
+        Raises:
+          NLRNError: they do not fit together.
+        """
+        return None
 
     @abc.abstractmethod
     def example(self, take: Callable, draws, noise_seed, config):

@@ -1,8 +1,10 @@
 """What is not restored is told, and nothing is restored into the place of something else."""
 
+import io
 import os
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from nlrn_tf.errors import NLRNError
@@ -10,6 +12,7 @@ from nlrn_tf.imaging.files import read_image, write_image
 from nlrn_tf.restoration import files
 from nlrn_tf.restoration.restorer import Restorer
 from nlrn_tf.restoration.settings import OutputSettings
+from tests.support.image_files import jpeg_of_camera
 from tests.support.restoration import identity
 
 
@@ -100,3 +103,20 @@ def test_a_folder_that_cannot_be_read_fails_the_run_but_not_the_others(
     )
     assert "1 (folder that cannot be read: b)" in lines[-1]
     assert sorted(os.listdir(tmp_path / "out")) == ["a.png.png", "d.png.png"]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_exif_only_where_it_is_wanted_resolution_always(tmp_path, keep):
+    photo = tmp_path / "in" / "photo.jpg"
+    photo.parent.mkdir()
+    with PIL.Image.open(io.BytesIO(jpeg_of_camera())) as camera:
+        camera.save(photo, exif=camera.getexif(), dpi=(200, 200))
+    for suffix in (".png", ".bmp"):
+        _, lines = restored([photo], tmp_path / f"out{suffix}", keep_metadata=keep)
+        with PIL.Image.open(tmp_path / f"out{suffix}") as result:
+            assert result.info["dpi"] == pytest.approx((200, 200), abs=0.013)
+            assert result.getexif().get(0x10F) == (
+                "A camera" if keep and suffix == ".png" else None
+            )
+        told = [f"{photo}: .bmp does not keep its EXIF"] if keep and suffix == ".bmp" else []
+        assert lines == told

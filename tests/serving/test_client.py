@@ -1,5 +1,7 @@
 """The client as a program, against TensorFlow Serving's APIs in front of a real SavedModel."""
 
+import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -173,3 +175,22 @@ def test_help_lists_every_flag():
         *("--concurrency", "--timeout", "--retries", "overwrite", "skip_existing"),
     ):
         assert name in result.stdout
+
+
+def test_output_that_nobody_reads_loses_nothing(tmp_path, ports):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "写真.png").write_bytes(to_file(photograph(9, 9, 3)))
+    arguments = [tmp_path / "in", "-o", tmp_path / "写", f"--server={address(ports, 'rest')}"]
+    command = shlex.join([sys.executable, *map(str, (SERVING / "client.py", *arguments))])
+    for redirection, shown in [("| true", ""), ("| cat", r"restored: ")]:
+        done = subprocess.run(
+            ["bash", "-c", f"{command} --overwrite {redirection}; exit ${{PIPESTATUS[0]}}"],
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert shown in done.stdout
+        assert (tmp_path / "写" / "写真.png").exists()
+    assert done.stdout.rstrip().endswith(r"\u5199")

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from nlrn_tf.storage.flag_file import flags_of
+from nlrn_tf.storage.flag_file import flags_of, safe
 
 PLAIN = "--task=denoise\n--noise_sigma=25\n--overwrite\n"
 EXPECTED = ["--task=denoise", "--noise_sigma=25", "--overwrite"]
@@ -72,3 +72,8 @@ def test_what_is_no_text_is_refused(read):
     for content in (b"--seed=\xff", b"--seed=1\0"):
         with pytest.raises(ValueError, match=r"utf-8|not a text"):
             read(content)
+
+
+@pytest.mark.parametrize("value", ["run # 5", "a --b", " x ", "'x'", "it's # 1", "plain", "", "C#"])
+def test_flags_that_were_written_are_read_as_they_were(read, value):
+    assert read(safe(f"--steps=5\n--workdir={value}\n")) == ["--steps=5", f"--workdir={value}"]

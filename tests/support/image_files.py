@@ -105,3 +105,40 @@ def files_of(suffix: str) -> tuple[bytes, ...]:
             by_pillow("WEBP", "RGB", lossless=True, exif=turned()),
         ),
     }[suffix]()
+
+
+@functools.cache
+def jpeg_of_camera() -> bytes:
+    """A JPEG file that lies on its side, with EXIF as of a camera: place, thumbnail, notes."""
+    exif = turned(6)
+    exif[0x10E], exif[0x132], exif[0x13B] = "A picture", "2020:01:02 03:04:05", "Somebody"
+    exif[0x8298] = "Nobody"
+    exif[0x8769] = {
+        0x829A: 0.005,
+        0x9003: "2020:01:02 03:04:05",
+        0x920A: 50.0,
+        0xA002: WIDTH,
+        0xA003: HEIGHT,
+        37500: b"notes of the maker",
+    }
+    exif[0x8825] = {1: "N", 2: (47.0, 22.0, 8.0), 3: "E", 4: (8.0, 32.0, 30.0)}
+    block = exif.tobytes()
+    # A second directory, of a thumbnail, which the first leads to.
+    start = 6 + int.from_bytes(block[10:14], "big")
+    end = start + 2 + 12 * int.from_bytes(block[start : start + 2], "big")
+    thumbnail = b"\xff\xd8THUMB\xff\xd9"
+    place = len(block) - 6
+    entries = [(0x201, 4, 1, place + 2 + 24 + 4), (0x202, 4, 1, len(thumbnail))]
+    directory = len(entries).to_bytes(2, "big") + b"".join(
+        tag.to_bytes(2, "big")
+        + kind.to_bytes(2, "big")
+        + count.to_bytes(4, "big")
+        + value.to_bytes(4, "big")
+        for tag, kind, count, value in entries
+    )
+    block = block[:end] + place.to_bytes(4, "big") + block[end + 4 :]
+    content = io.BytesIO()
+    PIL.Image.fromarray(picture()).save(
+        content, "JPEG", exif=block + directory + bytes(4) + thumbnail
+    )
+    return content.getvalue()
