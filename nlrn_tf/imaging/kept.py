@@ -15,8 +15,9 @@ import PIL.Image
 
 from nlrn_tf.errors import reason_of
 from nlrn_tf.imaging.decoding import format_of
+from nlrn_tf.imaging.directories import is_tiff
 from nlrn_tf.imaging.png import SIGNATURE, sound_chunks, with_chunks
-from nlrn_tf.imaging.tiff import first_page, is_tiff
+from nlrn_tf.imaging.tiff import first_page
 
 # Tags of TIFF 6.0 and EXIF 2.32.
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
