@@ -100,14 +100,12 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
       NLRNError: the file is missing, not an image, damaged, of a kind that is not supported (more
         than 8 bits, an alpha channel), or claims more than `MAX_PIXELS`.
     """
-    photo = _photo(path, MAX_PIXELS, False)
+    photo = read_photo(path)
     if photo.pixels.dtype != np.uint8:
         raise NLRNError(
             f"{path}: has {photo.pixels.dtype.name} samples; only 8-bit images are supported here, "
             "convert it first"
         )
-    if photo.groups:
-        raise NLRNError(f"{path}: has {len(photo.groups)} pictures in its channels; split it first")
     if photo.pixels.ndim == 3 and photo.pixels.shape[2] != 3:
         raise NLRNError(
             f"{path}: has an alpha channel, which is not supported here; "
@@ -135,7 +133,10 @@ def read_photo(
         supported (floating point, several pages, some kinds of TIFF files, see
         `ImageMetadata.problem`); or it is too large.
     """
-    photo = _photo(path, max_pixels, accept_damaged)
+    stack = _stack(path, max_pixels, accept_damaged)
+    if stack:
+        raise NLRNError(f"{path}: holds {len(stack)} pages; split it into files of one page first")
+    photo = _single(path, max_pixels, accept_damaged)
     if photo.groups:
         raise NLRNError(f"{path}: has {len(photo.groups)} pictures in its channels; split it first")
     return photo
@@ -229,13 +230,6 @@ def check_storable(path: str | os.PathLike, image: np.ndarray, scale: float = 1)
             f"{path}: {suffix} cannot hold {longest} pixels a side, only {_LONGEST_SIDE[suffix]}; "
             "use .png"
         )
-
-
-def _photo(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> Photo:
-    stack = _stack(path, max_pixels, accept_damaged)
-    if stack:
-        raise NLRNError(f"{path}: holds {len(stack)} pages; split it into files of one page first")
-    return _single(path, max_pixels, accept_damaged)
 
 
 def _stack(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> Stack | None:

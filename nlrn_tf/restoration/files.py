@@ -101,8 +101,16 @@ def restore_files(
 
     sources = list(jobs.values())
     if not isinstance(restorer, RestorationSettings):
-        forecast, choose = Forecast(sources, None, tell), lambda *_: restorer
-        return _restore_all(jobs, choose, restorer.scale or 1, reading, forecast, tell, worded)
+        forecast = Forecast(sources, None, tell)
+        return _restore_all(
+            jobs,
+            functools.partial(_at_white, restorer),
+            restorer.scale or 1,
+            reading,
+            forecast,
+            tell,
+            worded,
+        )
     forecast = Forecast(sources, restorer, tell)
     choice = RestorerChoice(restorer, forecast.say)
     return _restore_all(jobs, choice, choice.scale, reading, forecast, tell, worded)
@@ -222,6 +230,14 @@ def _restore_all(
 def _write(target: Path, photo: Photo) -> None:
     with blaming(target, "cannot be written ({})"):
         write_photo(target, photo)
+
+
+def _at_white(restorer: "Restorer", photo: Photo, _: str) -> "Restorer":
+    """A restorer that is used for all images, for one whose type has no white of its own."""
+    white = photo.white
+    if white is None or photo.pixels.dtype == np.uint16 or restorer.white_level is not None:
+        return restorer
+    return dataclasses.replace(restorer, white_level=white.value, black_level=white.black)
 
 
 @contextlib.contextmanager
