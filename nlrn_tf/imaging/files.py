@@ -4,7 +4,9 @@ Arrays are uint8, `[H, W]` for grey and `[H, W, 3]` in RGB order for colour. Wha
 also have 16 bits (uint16) and alpha as a last channel: `[H, W, 2]`, `[H, W, 4]`.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -42,7 +44,7 @@ _HOLD_16_BITS = (".png", ".tif", ".tiff")
 _HOLD_ALPHA = (".png", ".tif", ".tiff", ".webp")
 _HOLD_PROFILE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 # The longest side, in pixels, of the formats that have a limit below OpenCV's.
-_LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
+_LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".png": 1_000_000}
 
 
 def find_images(folder: str | os.PathLike) -> list[Path]:
@@ -226,9 +228,10 @@ def check_storable(path: str | os.PathLike, image: np.ndarray, scale: float = 1)
         raise NLRNError(f"{path}: {suffix} cannot hold alpha; use {' or '.join(_HOLD_ALPHA)}")
     longest = round(scale * max(image.shape[:2]))
     if longest > _LONGEST_SIDE.get(suffix, longest):
+        other = ".png" if longest <= _LONGEST_SIDE[".png"] else ".tif"
         raise NLRNError(
             f"{path}: {suffix} cannot hold {longest} pixels a side, only {_LONGEST_SIDE[suffix]}; "
-            "use .png"
+            f"use {other}"
         )
 
 
@@ -250,17 +253,23 @@ def _single(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> P
     """The photo in a file of one. Raises NLRNError."""
     with blaming(path, _UNDECODABLE):
         content = _read(path, max_pixels)
-        check_readable(format_of(content).name, content)
-        count = num_frames(content)
-        if count > 1:
-            raise NLRNError(
-                f"{path}: holds {count} pictures, as an animation does; split it into files of one "
-                "first"
-            )
-        try:
+        with _named(path):
+            check_readable(format_of(content).name, content)
+            count = num_frames(content)
+            if count > 1:
+                raise NLRNError(
+                    f"holds {count} pictures, as an animation does; split it into files of one"
+                )
             return photo_of(content, accept_damaged)
-        except NLRNError as error:
-            raise NLRNError(f"{path}: {error}") from error
+
+
+@contextlib.contextmanager
+def _named(path: str | os.PathLike) -> Iterator[None]:
+    """Puts the name of a file before an NLRNError of the block."""
+    try:
+        yield
+    except NLRNError as error:
+        raise NLRNError(f"{path}: {error}") from error
 
 
 def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
@@ -278,10 +287,8 @@ def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
         raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
     if size > _most_bytes(max_pixels):
         raise NLRNError(f"{path}: {size} bytes are too many for max_pixels={max_pixels}")
-    try:
+    with _named(path):
         _check_size(content, max_pixels)
-    except NLRNError as error:
-        raise NLRNError(f"{path}: {error}") from error
     return content
 
 

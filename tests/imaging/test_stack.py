@@ -89,13 +89,10 @@ def test_pages_may_differ(tmp_path):
 
 
 def test_pages_packed_by_lzw(tmp_path):
-    """Written by Pillow, with thumbnails between the pages."""
     from PIL import Image
 
-    first, *others = (Image.fromarray(pages((HEIGHT, WIDTH), np.uint16, seed)) for seed in range(3))
-    first.save(
-        tmp_path / "stack.tif", save_all=True, append_images=others, compression="tiff_lzw"
-    )
+    first, *others = (Image.fromarray(pages((HEIGHT, WIDTH), np.uint16, seed)) for seed in range(2))
+    first.save(tmp_path / "stack.tif", save_all=True, append_images=others, compression="tiff_lzw")
     for seed, photo in enumerate(read_pictures(tmp_path / "stack.tif").photos()):
         np.testing.assert_array_equal(photo.pixels, pages((HEIGHT, WIDTH), np.uint16, seed))
 

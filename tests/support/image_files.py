@@ -29,9 +29,16 @@ def by_opencv(suffix: str, channels: int, dtype: type = np.uint8, options=()) ->
 
 def by_pillow(kind: str, mode: str, **options) -> bytes:
     content = io.BytesIO()
-    PIL.Image.fromarray(picture(4 if mode == "RGBA" else 3)).convert(mode).save(
-        content, kind, **options
-    )
+    channels = 4 if mode in ("RGBA", "LA") else 3
+    PIL.Image.fromarray(picture(channels)).convert(mode).save(content, kind, **options)
+    return content.getvalue()
+
+
+def by_pillow_heif(mode: str) -> bytes:
+    import pillow_heif
+
+    content = io.BytesIO()
+    pillow_heif.from_pillow(PIL.Image.fromarray(picture(len(mode)))).save(content)
     return content.getvalue()
 
 
@@ -103,5 +110,22 @@ def files_of(suffix: str) -> tuple[bytes, ...]:
             by_opencv(".webp", 3, options=(cv2.IMWRITE_WEBP_QUALITY, 80)),
             by_pillow("WEBP", "RGBA", quality=80),
             by_pillow("WEBP", "RGB", lossless=True, exif=turned()),
+        ),
+        ".gif": lambda: (
+            by_pillow("GIF", "RGB"),
+            by_pillow("GIF", "L"),
+            by_pillow("GIF", "P", transparency=3),
+        ),
+        ".avif": lambda: (by_pillow("AVIF", "RGB"), by_pillow("AVIF", "RGBA", quality=90)),
+        ".jp2": lambda: (
+            by_pillow("JPEG2000", "RGB"),
+            by_pillow("JPEG2000", "L", irreversible=True),
+            by_pillow("JPEG2000", "RGBA", no_jp2=True),
+        ),
+        ".heic": lambda: (by_pillow_heif("RGB"), by_pillow_heif("RGBA")),
+        ".tga": lambda: (
+            by_pillow("TGA", "RGB"),
+            by_pillow("TGA", "RGBA", compression="tga_rle"),
+            by_pillow("TGA", "L"),
         ),
     }[suffix]()
