@@ -39,7 +39,9 @@ if pixels is None:
         image = PIL.ImageOps.exif_transpose(image)
         seen_through = "transparency" in image.info or image.mode == "PA"
         to = {"1": "L", "CMYK": "RGB", "YCbCr": "RGB", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA"}
-        if image.mode in ("P", "PA") or (seen_through and image.mode in ("L", "RGB")):
+        if seen_through and image.mode == "L":
+            image = image.convert("LA")
+        elif image.mode in ("P", "PA") or (seen_through and image.mode == "RGB"):
             image = image.convert("RGBA" if seen_through else "RGB")
         pixels = numpy.asarray(image.convert(to[image.mode]) if image.mode in to else image)
 if task != "judge":

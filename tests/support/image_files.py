@@ -62,7 +62,7 @@ def of_channels(count: int, dtype: type = np.uint8, **options) -> bytes:
     content = io.BytesIO()
     values = np.dstack([picture(1, np.uint8)[..., 0] // (1 + each) for each in range(count)])
     values = np.moveaxis(values, -1, 0) if options.get("planarconfig") == "separate" else values
-    tifffile.imwrite(content, values.astype(dtype), metadata=None, **options)
+    tifffile.imwrite(content, values.astype(dtype).squeeze(), metadata=None, **options)
     return content.getvalue()
 
 
