@@ -20,11 +20,11 @@ PIL.Image.MAX_IMAGE_PIXELS = None  # the size has been judged
 task, pixels, profile = sys.argv[1], None, b""
 if task != "judge":
     import numpy
-if content[4:8] == b"ftyp" and b"avif" not in content[:64]:
+if content[4:8] == b"ftyp" and b"avi" not in content[:64]:
     import pillow_heif
     heif = pillow_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=False)
     profile = heif.info.get("icc_profile")
-    pixels = heif.data if task == "judge" else numpy.asarray(heif)
+    pixels = numpy.asarray(heif)
 if task == "damaged" and pixels is None:
     import cv2
     pixels = cv2.imdecode(numpy.frombuffer(content, numpy.uint8), cv2.IMREAD_UNCHANGED)
@@ -39,7 +39,9 @@ if pixels is None:
         image = PIL.ImageOps.exif_transpose(image)
         seen_through = "transparency" in image.info or image.mode == "PA"
         to = {"1": "L", "CMYK": "RGB", "YCbCr": "RGB", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA"}
-        if image.mode in ("P", "PA") or (seen_through and image.mode in ("L", "RGB")):
+        if seen_through and image.mode == "L":
+            image = image.convert("LA")
+        elif image.mode in ("P", "PA") or (seen_through and image.mode == "RGB"):
             image = image.convert("RGBA" if seen_through else "RGB")
         pixels = numpy.asarray(image.convert(to[image.mode]) if image.mode in to else image)
 if task != "judge":
@@ -54,11 +56,7 @@ def complaint(content: bytes) -> str | None:
     Raises:
       ValueError: it takes too long.
     """
-    answer = _run("judge", content)
-    lines = answer.stderr.decode(errors="replace").strip().splitlines()
-    if not lines and answer.returncode:
-        return f"its decoder ended with {answer.returncode}"
-    return lines[-1].strip() if lines else None
+    return _last_line(_run("judge", content))
 
 
 def decoded(content: bytes) -> np.ndarray:
@@ -79,17 +77,31 @@ def decoded_by_pillow(content: bytes) -> np.ndarray:
     return _pixels("read", content)[0]
 
 
-def decoded_with_profile(content: bytes) -> tuple[np.ndarray, bytes]:
-    """As `decoded_by_pillow`, with the colour profile; empty where there is none."""
-    return _pixels("read", content)
+def judged_with_profile(content: bytes) -> tuple[np.ndarray, bytes]:
+    """As `decoded_by_pillow`, with the colour profile; empty where there is none.
+
+    Raises:
+      ValueError: it cannot be decoded, or a decoder complains.
+    """
+    return _pixels("read", content, is_strict=True)
 
 
-def _pixels(task: str, content: bytes) -> tuple[np.ndarray, bytes]:
+def _pixels(task: str, content: bytes, is_strict: bool = False) -> tuple[np.ndarray, bytes]:
+    result = _run(task, content)
+    if is_strict and (said := _last_line(result)):
+        raise ValueError(said)
     try:
-        answer = io.BytesIO(_run(task, content).stdout)
+        answer = io.BytesIO(result.stdout)
         return np.load(answer, allow_pickle=False), answer.read()
     except (ValueError, EOFError) as error:
         raise ValueError("nothing of it can be decoded") from error
+
+
+def _last_line(result: subprocess.CompletedProcess) -> str | None:
+    lines = result.stderr.decode(errors="replace").strip().splitlines()
+    if not lines and result.returncode:
+        return f"its decoder ended with {result.returncode}"
+    return lines[-1].strip() if lines else None
 
 
 def _run(task: str, content: bytes) -> subprocess.CompletedProcess:

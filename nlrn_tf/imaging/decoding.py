@@ -84,7 +84,7 @@ def format_of(content: bytes) -> Format:
         return _FORMATS["webp"]
     further = further_format(content)
     if further is not None:
-        return Format(further, size_by(further), apart.complaint, lambda content: {})
+        return Format(further, size_by(further), lambda content: None, lambda content: {})
     raise ValueError(
         "it begins as no PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000, AVIF or HEIC does"
     )

@@ -14,7 +14,7 @@ MAX_DIRECTORIES = 10_000
 _MOST_ENTRIES = 65535  # of a directory; BigTIFF has 8 bytes for their number
 _MOST_BYTES_OF_A_TAG = 64 << 20
 
-NEW_SUBFILE_TYPE = 254
+NEW_SUBFILE_TYPE, _BITS_PER_SAMPLE = 254, 258
 REDUCED, MASK = 1, 4  # bits of it
 _LOOKED_AT = 16  # entries of a directory; they are sorted, and few tags are lower
 
@@ -68,6 +68,15 @@ class Directory:
         """NewSubfileType, by the first entries; 0 where there is none."""
         kind, _, field = self.entries.get(NEW_SUBFILE_TYPE, (0, 0, b""))
         return struct.unpack_from(self.layout.order + "I", field)[0] if kind else 0
+
+    @property
+    def bits(self) -> int:
+        """BitsPerSample of the first channel, 64 where they stand elsewhere."""
+        kind, count, field = self.entries.get(_BITS_PER_SAMPLE, (0, 0, b""))
+        if not kind:
+            return 1
+        is_inline = _SIZES.get(kind, 1) * count <= self.layout.inline
+        return struct.unpack_from(self.layout.order + "H", field)[0] if is_inline else 64
 
     @property
     def is_picture(self) -> bool:

@@ -4,7 +4,9 @@ Arrays are uint8, `[H, W]` for grey and `[H, W, 3]` in RGB order for colour. Wha
 also have 16 bits (uint16) and alpha as a last channel: `[H, W, 2]`, `[H, W, 4]`.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -43,7 +45,7 @@ _HOLD_16_BITS = (".png", ".tif", ".tiff")
 _HOLD_ALPHA = (".png", ".tif", ".tiff", ".webp")
 _HOLD_PROFILE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 # The longest side, in pixels, of the formats that have a limit below OpenCV's.
-_LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
+_LONGEST_SIDE = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383, ".png": 1_000_000}
 
 
 def find_images(folder: str | os.PathLike) -> list[Path]:
@@ -101,14 +103,12 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
       NLRNError: the file is missing, not an image, damaged, of a kind that is not supported (more
         than 8 bits, an alpha channel), or claims more than `MAX_PIXELS`.
     """
-    photo = _photo(path, MAX_PIXELS, False)
+    photo = read_photo(path)
     if photo.pixels.dtype != np.uint8:
         raise NLRNError(
             f"{path}: has {photo.pixels.dtype.name} samples; only 8-bit images are supported here, "
             "convert it first"
         )
-    if photo.groups:
-        raise NLRNError(f"{path}: has {len(photo.groups)} pictures in its channels; split it first")
     if photo.pixels.ndim == 3 and photo.pixels.shape[2] != 3:
         raise NLRNError(
             f"{path}: has an alpha channel, which is not supported here; "
@@ -136,7 +136,10 @@ def read_photo(
         supported (floating point, several pages, some kinds of TIFF files, see
         `ImageMetadata.problem`); or it is too large.
     """
-    photo = _photo(path, max_pixels, accept_damaged)
+    stack = _stack(path, max_pixels, accept_damaged)
+    if stack:
+        raise NLRNError(f"{path}: holds {len(stack)} pages; split it into files of one page first")
+    photo = _single(path, max_pixels, accept_damaged)
     if photo.groups:
         raise NLRNError(f"{path}: has {len(photo.groups)} pictures in its channels; split it first")
     return photo
@@ -231,17 +234,11 @@ def check_storable(path: str | os.PathLike, image: np.ndarray, scale: float = 1)
         raise NLRNError(f"{path}: {suffix} cannot hold alpha; use {' or '.join(_HOLD_ALPHA)}")
     longest = round(scale * max(image.shape[:2]))
     if longest > _LONGEST_SIDE.get(suffix, longest):
+        other = ".png" if longest <= _LONGEST_SIDE[".png"] else ".tif"
         raise NLRNError(
             f"{path}: {suffix} cannot hold {longest} pixels a side, only {_LONGEST_SIDE[suffix]}; "
-            "use .png"
+            f"use {other}"
         )
-
-
-def _photo(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> Photo:
-    stack = _stack(path, max_pixels, accept_damaged)
-    if stack:
-        raise NLRNError(f"{path}: holds {len(stack)} pages; split it into files of one page first")
-    return _single(path, max_pixels, accept_damaged)
 
 
 def _stack(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> Stack | None:
@@ -262,17 +259,23 @@ def _single(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> P
     """The photo in a file of one. Raises NLRNError."""
     with blaming(path, _UNDECODABLE):
         content = _read(path, max_pixels)
-        check_readable(format_of(content).name, content)
-        count = num_frames(content)
-        if count > 1:
-            raise NLRNError(
-                f"{path}: holds {count} pictures, as an animation does; split it into files of one "
-                "first"
-            )
-        try:
+        with _named(path):
+            check_readable(format_of(content).name, content)
+            count = num_frames(content)
+            if count > 1:
+                raise NLRNError(
+                    f"holds {count} pictures, as an animation does; split it into files of one"
+                )
             return photo_of(content, accept_damaged)
-        except NLRNError as error:
-            raise NLRNError(f"{path}: {error}") from error
+
+
+@contextlib.contextmanager
+def _named(path: str | os.PathLike) -> Iterator[None]:
+    """Puts the name of a file before an NLRNError of the block."""
+    try:
+        yield
+    except NLRNError as error:
+        raise NLRNError(f"{path}: {error}") from error
 
 
 def check_file_size(path: str | os.PathLike, size: int, max_pixels: int) -> None:
@@ -294,10 +297,8 @@ def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
         content = Path(path).read_bytes()
     except OSError as error:
         raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
-    try:
+    with _named(path):
         _check_size(content, max_pixels)
-    except NLRNError as error:
-        raise NLRNError(f"{path}: {error}") from error
     return content
 
 

@@ -57,6 +57,15 @@ def suffix_of_result(source: str | os.PathLike, suffix: str) -> str:
     return ".tif" if suffix.lower() not in TIFF_SUFFIXES and _needs_tiff(source) else suffix
 
 
+def num_pictures(path: str | os.PathLike) -> int:
+    """The number of pages of a TIFF file by its header; 1 of all others, and where it is damaged."""
+    try:
+        stack = open_stack(path, lambda _: None, 0)
+    except Exception:  # of many types; reading the file then says what is wrong
+        return 1
+    return len(stack) if stack else 1
+
+
 def _special(photo: Photo) -> str | None:
     """What of a photo only TIFF files can hold."""
     if photo.groups:
@@ -72,7 +81,7 @@ def _needs_tiff(path: str | os.PathLike) -> bool:
         with open(path, "rb") as file:
             if not is_tiff(file.read(4)):
                 return False
-        if open_stack(path, lambda _: None, 0):
+        if num_pictures(path) > 1:
             return True
         with tifffile.TiffFile(path, _multifile=False) as file:
             page = file.pages.first

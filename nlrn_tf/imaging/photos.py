@@ -16,7 +16,7 @@ from nlrn_tf.imaging.decoding import (
     is_beyond_opencv,
 )
 from nlrn_tf.imaging.directories import is_tiff
-from nlrn_tf.imaging.further_formats import check_readable, further_format
+from nlrn_tf.imaging.further_formats import further_format
 from nlrn_tf.imaging.kept import Kept, read_kept
 from nlrn_tf.imaging.metadata import ImageMetadata, read_metadata
 from nlrn_tf.imaging.png import GREY
@@ -71,7 +71,6 @@ def photo_of(content: bytes, accept_damaged: bool = False) -> Photo:
       ValueError, cv2.error: it cannot be decoded.
     """
     form = format_of(content)
-    check_readable(form.name, content)
     damage = form.damage(content)
     if damage and not accept_damaged:
         raise NLRNError(f"is damaged ({damage}); accept_damaged=True restores what is there")
@@ -119,7 +118,7 @@ def _decoded(
 ) -> tuple[np.ndarray, bytes]:
     """Upright pixels in the order of RGB, and the profile that only the decoder has found."""
     if further_format(content):
-        pixels, profile = apart.decoded_with_profile(content)
+        pixels, profile = apart.judged_with_profile(content)
         return _without_empty_alpha(content, pixels), profile
     if not damage and (by_pillow or metadata.transparent_level):
         return _without_empty_alpha(content, _by_pillow(content)), b""

@@ -22,9 +22,17 @@ MAX_SLICES = 1_000_000  # of one directory
 
 @dataclasses.dataclass(frozen=True)
 class _Slice:
-    """Where a page is: its directory, by how much its strips are further on, and their length."""
+    """Where a page is, and what it has.
+
+    Attributes:
+      directory: the place of its directory.
+      bits: of a sample.
+      shift: by how much its strips are further on than the directory says.
+      length: of the page, where the directory may tell that of all.
+    """
 
     directory: int
+    bits: int
     shift: int = 0
     length: int | None = None
 
@@ -81,9 +89,14 @@ class Stack:
             raise NLRNError(f"{where} cannot be decoded ({reason_of(error)})") from error
 
     def with_white(self) -> "Stack":
-        """The stack with one white for all pages, so that they are restored alike: reads it."""
+        """The stack with one white for all pages, so that they are restored alike.
+
+        Pages of more than 8 bits are read for it. Raises NLRNError as `photos`.
+        """
         white = None
-        for number in range(len(self)):
+        for number, place in enumerate(self.slices):
+            if place.bits <= 8:
+                continue
             photo = self.photo(number)
             if photo.white is not None and photo.pixels.any():
                 white = photo.white if white is None else white | photo.white
@@ -111,18 +124,16 @@ def open_stack(
         if not is_tiff(file.read(4)):
             return None
         found = list(directories(file))
-    pages = [place for place, directory in found[1:] if directory.is_picture]
-    if not found:
-        return None
-    slices = [_Slice(place) for place in (found[0][0], *pages)]
+    pages = found[:1] + [each for each in found[1:] if each[1].is_picture]
+    slices = [_Slice(place, directory.bits) for place, directory in pages]
     if len(slices) == 1:
-        slices = _behind_each_other(path, slices[0].directory)
-    if len(slices) == 1:
+        slices = _behind_each_other(path, slices[0])
+    if len(slices) <= 1:
         return None
     return Stack(Path(path), tuple(slices), check_size, most_bytes, accept_damaged)
 
 
-def _behind_each_other(path: str | os.PathLike, directory: int) -> list[_Slice]:
+def _behind_each_other(path: str | os.PathLike, first: _Slice) -> list[_Slice]:
     """The pages of one directory, by what the program that wrote it says of them."""
     try:
         with tifffile.TiffFile(path, _multifile=False) as file:
@@ -133,7 +144,9 @@ def _behind_each_other(path: str | os.PathLike, directory: int) -> list[_Slice]:
     except Exception as error:  # of many types, by what its tags hold
         raise ValueError(f"damaged tags ({type(error).__name__}: {error})") from error
     if count == 1:
-        return [_Slice(directory)]
+        return [first]
     if not is_contiguous or count > MAX_SLICES:
         raise ValueError(f"its description tells of {count} pages, of which one is there")
-    return [_Slice(directory, number * length, length) for number in range(count)]
+    return [
+        dataclasses.replace(first, shift=number * length, length=length) for number in range(count)
+    ]

@@ -52,7 +52,8 @@ def level_of(image: np.ndarray, tags: Mapping[int, object] | None = None) -> Whi
 
     Floats are taken for 0 to 1 where they are about that, else for the smallest of 8, 10, 12, 14
     and 16 bits that holds them, and so are whole numbers of other types. Where nothing fits, the
-    highest value is white. Values far below 0 make the lowest one black.
+    highest value is white. Values below 0, of floats far below, make the lowest
+    one black.
 
     Args:
       image: `[H, W]` or `[H, W, C]`; alpha as the last of 2 or 4 channels of uint16 is left out.
@@ -69,7 +70,8 @@ def level_of(image: np.ndarray, tags: Mapping[int, object] | None = None) -> Whi
     over = _NOISE[1] if is_float else 1
     whites = (2**bits - 1 for bits in (*BITS, 16))
     white = next((white for white in whites if _NOISE[0] < highest <= over * white), None)
-    if white is not None and lowest >= -_BELOW_BLACK * white:
+    least = -_BELOW_BLACK * white if white and is_float else 0
+    if white is not None and lowest >= least:
         return WhiteLevel(white, True, f"its values are those of {white.bit_length()} bits")
     black = 0.0 if lowest >= 0 or -_BELOW_BLACK * highest <= lowest < 0 < highest else lowest
     value = highest if highest > black else black + 1

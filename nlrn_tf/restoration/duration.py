@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from nlrn_tf.imaging.headers import read_shape
+from nlrn_tf.imaging.photo_files import num_pictures
 from nlrn_tf.progress import ImageProgress
 from nlrn_tf.restoration.inference import Model, apply_model
 from nlrn_tf.restoration.planes import pixels_in_patches, pixels_in_tiles
@@ -212,7 +213,7 @@ class Forecast:
         lines = self._held
         if isinstance(restorer, Restorer) and restorer.models(1):
             self._held = None
-            shapes = [read_shape(source) for source in self._sources]
+            shapes = [_all_pages(source) for source in self._sources]
             if len(shapes) == 1:  # it is known, even where the header does not tell
                 height, width = pixels.shape[:2]
                 shapes = [(height * pictures, width, 3 if pixels.shape[2:] > (2,) else 1)]
@@ -226,6 +227,12 @@ class Forecast:
             self._held = []
         for line in lines:
             self._say(line)
+
+
+def _all_pages(source: Path) -> Shape | None:
+    """The shape of an image, or of all pages of a file one below the other."""
+    shape = read_shape(source)
+    return shape and (shape[0] * num_pictures(source), *shape[1:])
 
 
 def _enlarged(shape: Shape | None, restorer: Restorer) -> Shape | None:

@@ -1,12 +1,15 @@
 """Restoring image files and folders of them."""
 
 import contextlib
+import dataclasses
+import functools
 import os
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from pathlib import Path
 
+import numpy as np
 from rich.markup import escape
 
 from nlrn_tf.errors import NLRNError, blaming, printable
@@ -126,7 +129,8 @@ def _restored(
     sources = list(jobs.values())
     choose: Choose
     if not isinstance(restorer, RestorationSettings):
-        forecast, choose, scale = Forecast(sources, None, tell), lambda *_: restorer, restorer.scale
+        forecast, choose = Forecast(sources, None, tell), functools.partial(_at_white, restorer)
+        scale = restorer.scale
     else:
         forecast = Forecast(sources, restorer, tell)
         choose = RestorerChoice(restorer, forecast.say)
@@ -241,6 +245,14 @@ def _complain(failures: list[NLRNError], total: int, unreadable: list[Path]) -> 
         parts.append(f"folders that cannot be read: {', '.join(map(str, unreadable))}")
     if parts:
         raise NLRNError("; ".join(parts))
+
+
+def _at_white(restorer: "Restorer", photo: Photo, _: str) -> "Restorer":
+    """A restorer that is used for all images, for one whose type has no white of its own."""
+    white = photo.white
+    if white is None or photo.pixels.dtype == np.uint16 or restorer.white_level is not None:
+        return restorer
+    return dataclasses.replace(restorer, white_level=white.value, black_level=white.black)
 
 
 def _read_ahead(

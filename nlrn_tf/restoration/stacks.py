@@ -47,7 +47,11 @@ def restore_stack(
         try:
             for number, photo in enumerate(stack.photos(), 1):
                 name = f"{stack.path.name}, page {number} of {len(stack)}"
-                restored = restore_page(photo, name, lambda part: on_progress(share * part))
+                try:
+                    restored = restore_page(photo, name, lambda part: on_progress(share * part))
+                except NLRNError as error:
+                    where = f"page {number} of {len(stack)}"
+                    raise NLRNError(f"{stack.path}: {where}: {error}") from error
                 tags = restored.tags or KeptTags("<", {}, True, restored.pixels.ndim)
                 if writer is None:
                     expected = len(stack) * restored.pixels.nbytes

@@ -24,7 +24,7 @@ class Model:
     scale = None
 
 def main(_):
-    files.read_photo = read
+    files.read_pictures = read
     source, output = sys.path.pop(), sys.path.pop()
     files.restore_files(Model(), [source], output, before_loading=cli.start_tensorflow)
 

@@ -9,6 +9,7 @@ import pytest
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import read_image, read_photo, write_image
+from nlrn_tf.imaging.photo_files import write_photo
 from nlrn_tf.model import NLRN
 from nlrn_tf.restoration import files
 from nlrn_tf.restoration.choice import check_task
@@ -210,12 +211,12 @@ def test_a_full_disk_stops_and_keeps_what_is_done(tmp_path, photos, monkeypatch)
 def test_a_result_that_cannot_be_written_does_not_cost_the_others(
     tmp_path, photos, monkeypatch, capsys, error
 ):
-    def write(path, *image):
+    def write(path, photo):
         if path.name == "grey.png":
             raise error
-        write_image(path, *image)
+        write_photo(path, photo)
 
-    monkeypatch.setattr("nlrn_tf.restoration.files.write_image", write)
+    monkeypatch.setattr("nlrn_tf.restoration.files.write_photo", write)
     out = tmp_path / "out"
     with pytest.raises(NLRNError, match="1 of 3"):
         restore_files(negative, [photos], out)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from skimage import data
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.colour import rgb_to_y
@@ -142,7 +143,33 @@ def test_alpha_is_kept_in_denoising(channels):
     image = np.random.default_rng(3).integers(0, 256, (20, 30, channels), np.uint8)
     restored = restore(made_for(lambda images: 1 - images, task="denoise"), image)
     np.testing.assert_array_equal(restored[..., -1], image[..., -1])
-    np.testing.assert_array_equal(restored[..., :-1], 255 - image[..., :-1])
+    seen = image[..., -1:] > 0  # what lies under the others is kept
+    expected = np.where(seen, 255 - image[..., :-1], image[..., :-1])
+    np.testing.assert_array_equal(restored[..., :-1], expected)
+
+
+def sprite(hidden):
+    """A disc cut out of a photograph, with colours under what is not seen."""
+    photo = np.ascontiguousarray(data.astronaut()[60:124, 170:234])
+    rows, columns = np.mgrid[:64, :64] - 32
+    alpha = np.uint8(255) * (rows**2 + columns**2 <= 24**2)
+    return np.dstack([np.where(alpha[..., None] > 0, photo, hidden), alpha]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("options", [{"task": "sr", "scales": (2,)}, {"task": "denoise"}])
+@pytest.mark.parametrize("hidden", [0, 255, 255 * np.eye(3)[1]])
+def test_what_is_not_seen_leaves_no_fringe(options, hidden):
+    """As of the same picture whose colours go on where nothing is seen."""
+    photo = np.ascontiguousarray(data.astronaut()[60:124, 170:234])
+    restored = restore(made_for(blur, **options), sprite(hidden))
+    opaque = restore(made_for(blur, **options), photo)
+    seen = restored[..., 3] > 0
+    distance = np.abs(restored[..., :3].astype(int) - opaque)[seen]
+    assert distance.mean() < 2
+    assert np.quantile(distance, 0.99) < 20
+    if np.ndim(hidden):  # all alike, whatever is hidden
+        black = restore(made_for(blur, **options), sprite(0))
+        np.testing.assert_array_equal(black[seen], restored[seen])
 
 
 def test_alpha_is_enlarged_without_the_network():

@@ -19,8 +19,9 @@ import pytest
 import tifffile
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import read_photo
-from tests.support.image_files import files_of, with_checksums
+from nlrn_tf.imaging.files import read_photo, read_pictures
+from nlrn_tf.imaging.stack import Stack
+from tests.support.image_files import STACKS, files_of, with_checksums
 from tests.support.mutations import mutated
 from tests.support.trials import failures, run_trials, summary
 
@@ -30,6 +31,8 @@ TURNS = {  # by EXIF orientation
     **{6: TURN.ROTATE_270, 7: TURN.TRANSVERSE, 8: TURN.ROTATE_90},
 }
 SUFFIXES = (".png", ".jpg", ".tif", ".bmp", ".webp")
+# Each takes a process of its own; a sixth of the number.
+APART = (".gif", ".avif", ".jp2", ".tga", ".heic")
 
 
 @pytest.mark.slow
@@ -41,6 +44,27 @@ def test_damaged_images_are_read_right_or_refused(suffix, num_mutations, tmp_pat
     assert not failures(verdicts)
     outcomes = {verdict.outcome for verdict in verdicts}
     assert outcomes == {"right", "refused"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", APART)
+def test_damaged_images_of_further_formats(suffix, num_mutations, tmp_path):
+    if suffix == ".heic":
+        pytest.importorskip("pillow_heif")
+    cases = [(str(tmp_path), suffix, seed) for seed in range(max(num_mutations // 6, 10))]
+    verdicts = run_trials(f"{__name__}:check_damaged", cases)
+    print(f"\n{suffix}: {summary(verdicts)}")
+    assert not failures(verdicts)
+    assert "refused" in {verdict.outcome for verdict in verdicts}
+
+
+@pytest.mark.slow
+def test_damaged_stacks_are_read_right_or_refused(num_mutations, tmp_path):
+    cases = [(str(tmp_path), STACKS, seed) for seed in range(num_mutations)]
+    verdicts = run_trials(f"{__name__}:check_stack", cases)
+    print(f"\nstacks: {summary(verdicts)}")
+    assert not failures(verdicts)
+    assert {verdict.outcome for verdict in verdicts} == {"right", "refused"}
 
 
 @pytest.mark.slow
@@ -72,6 +96,43 @@ def check_damaged(case):
         return "as undamaged"
     assert_as_the_file_says(pixels, content)
     return "as others read it"
+
+
+def check_stack(case):
+    """Reads a damaged file of several pictures: as many as tifffile finds, and their samples."""
+    path, content = _damaged_file(*case)
+    found = [photo.pixels for photo in _pages_of(path)]
+    for number in range(len(files_of(STACKS))):
+        sound = _sound_pages(case[0], number)
+        if len(sound) == len(found) and all(map(_equal, sound, found)):
+            return "as undamaged"
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        pages = [page for page in file.pages if page.subfiletype & 5 == 0]
+        assert len(pages) == len(found) or len(pages) == 1
+        for page, pixels in zip(pages, found, strict=False):
+            assert pixels.shape[:2] in ((page.imagelength, page.imagewidth), page.shape[1::-1])
+            if page.photometric == 1 and page.compression == 1 and page.orientation <= 1:
+                samples = np.moveaxis(page.asarray(), 0, -1) if page.planarconfig == 2 else None
+                expected = page.asarray() if samples is None or page.ndim == 2 else samples
+                np.testing.assert_array_equal(pixels, expected)
+    return "as tifffile reads them"
+
+
+def _pages_of(path):
+    try:
+        found = read_pictures(path)
+        return list(found.photos()) if isinstance(found, Stack) else [found]
+    except NLRNError as error:
+        if not str(error).startswith(f"{path}: "):
+            raise AssertionError(f"does not name the file: {error}") from error
+        raise
+
+
+@functools.cache
+def _sound_pages(folder, number):
+    path = Path(folder) / f"sound-{os.getpid()}{STACKS}"
+    path.write_bytes(files_of(STACKS)[number])
+    return [photo.pixels for photo in _pages_of(path)]
 
 
 def check_accepted(case):
@@ -140,6 +201,9 @@ def _read(path, **options):
 
 def _by_others(content):
     """Upright pixels by Pillow, or by tifffile of kinds that Pillow does not know."""
+    if content[4:8] == b"ftyp":
+        with contextlib.suppress(ImportError):
+            __import__("pillow_heif").register_heif_opener()
     try:
         image = PIL.Image.open(io.BytesIO(content))
     except PIL.UnidentifiedImageError:

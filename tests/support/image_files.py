@@ -10,6 +10,7 @@ import PIL.Image
 import tifffile
 
 HEIGHT, WIDTH = 40, 56
+STACKS = ".stack.tif"  # TIFF files of several pictures, and of samples of all types
 
 
 @functools.cache
@@ -29,9 +30,16 @@ def by_opencv(suffix: str, channels: int, dtype: type = np.uint8, options=()) ->
 
 def by_pillow(kind: str, mode: str, **options) -> bytes:
     content = io.BytesIO()
-    PIL.Image.fromarray(picture(4 if mode == "RGBA" else 3)).convert(mode).save(
-        content, kind, **options
-    )
+    channels = 4 if mode in ("RGBA", "LA") else 3
+    PIL.Image.fromarray(picture(channels)).convert(mode).save(content, kind, **options)
+    return content.getvalue()
+
+
+def by_pillow_heif(mode: str) -> bytes:
+    import pillow_heif
+
+    content = io.BytesIO()
+    pillow_heif.from_pillow(PIL.Image.fromarray(picture(len(mode)))).save(content)
     return content.getvalue()
 
 
@@ -40,6 +48,21 @@ def by_tifffile(channels: int, dtype: type = np.uint8, **options) -> bytes:
     pixels = picture(channels, dtype)
     photometric = "minisblack" if channels == 1 else "rgb"
     tifffile.imwrite(content, pixels.squeeze(), photometric=photometric, metadata=None, **options)
+    return content.getvalue()
+
+
+def stack(count: int = 3, dtype: type = np.uint16, **options) -> bytes:
+    content = io.BytesIO()
+    values = np.stack([picture(1, dtype)[..., 0] + number for number in range(count)])
+    tifffile.imwrite(content, values, **options)
+    return content.getvalue()
+
+
+def of_channels(count: int, dtype: type = np.uint8, **options) -> bytes:
+    content = io.BytesIO()
+    values = np.dstack([picture(1, np.uint8)[..., 0] // (1 + each) for each in range(count)])
+    values = np.moveaxis(values, -1, 0) if options.get("planarconfig") == "separate" else values
+    tifffile.imwrite(content, values.astype(dtype).squeeze(), metadata=None, **options)
     return content.getvalue()
 
 
@@ -103,6 +126,40 @@ def files_of(suffix: str) -> tuple[bytes, ...]:
             by_opencv(".webp", 3, options=(cv2.IMWRITE_WEBP_QUALITY, 80)),
             by_pillow("WEBP", "RGBA", quality=80),
             by_pillow("WEBP", "RGB", lossless=True, exif=turned()),
+        ),
+        STACKS: lambda: (
+            stack(imagej=True),
+            stack(4, imagej=True, truncate=True, metadata={"axes": "ZYX", "Info": "a cell"}),
+            stack(ome=True, photometric="minisblack", metadata={"axes": "ZYX"}),
+            stack(photometric="minisblack", truncate=True, byteorder=">"),
+            stack(dtype=np.float32, imagej=True),
+            stack(2, np.uint8, photometric="minisblack", compression="zlib", bigtiff=True),
+            of_channels(5, photometric="minisblack", planarconfig="contig"),
+            of_channels(2, np.uint16, photometric="minisblack", planarconfig="separate"),
+            of_channels(4, np.uint16, photometric="separated"),
+            of_channels(3, photometric="cielab"),
+            of_channels(1, np.int16, photometric="minisblack"),
+            of_channels(3, np.float32, photometric="rgb", compression="zlib", predictor=False),
+            cv2.imencode(".tif", picture().astype(np.float32), [cv2.IMWRITE_TIFF_PREDICTOR, 3])[
+                1
+            ].tobytes(),
+        ),
+        ".gif": lambda: (
+            by_pillow("GIF", "RGB"),
+            by_pillow("GIF", "L"),
+            by_pillow("GIF", "P", transparency=3),
+        ),
+        ".avif": lambda: (by_pillow("AVIF", "RGB"), by_pillow("AVIF", "RGBA", quality=90)),
+        ".jp2": lambda: (
+            by_pillow("JPEG2000", "RGB"),
+            by_pillow("JPEG2000", "L", irreversible=True),
+            by_pillow("JPEG2000", "RGBA", no_jp2=True),
+        ),
+        ".heic": lambda: (by_pillow_heif("RGB"), by_pillow_heif("RGBA")),
+        ".tga": lambda: (
+            by_pillow("TGA", "RGB"),
+            by_pillow("TGA", "RGBA", compression="tga_rle"),
+            by_pillow("TGA", "L"),
         ),
     }[suffix]()
 
