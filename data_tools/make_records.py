@@ -30,7 +30,12 @@ flags.DEFINE_enum(
     list(CHANNELS),
     "What to store: " + ", ".join(f"{t.channel} for {t.title.lower()}" for t in all_tasks()) + ".",
 )
-flags.DEFINE_integer("num_shards", 4, "Record files to write.", lower_bound=1)
+flags.DEFINE_integer(
+    "num_shards",
+    None,
+    "Record files to write. Default: one for each 128 MiB of image files, at least 4.",
+    lower_bound=1,
+)
 
 
 def main(_):

@@ -138,23 +138,27 @@ def _epoch_visits(records: RecordSet, config: PipelineConfig) -> np.ndarray:
         for image in records.images
     ]
     _require(any(visits), f"{records.directory}: every image is excluded")
-    return np.repeat(np.arange(len(visits)), visits)
+    return np.repeat(np.arange(len(visits), dtype=np.int32), visits)
 
 
 def _numbered_visits(visits: np.ndarray, seed: int, first_example: int) -> tf.data.Dataset:
-    """Endless dataset of (example number, image number) from `first_example` on."""
-    ordered = tf.constant(visits, tf.int64)
+    """Endless dataset of (example number, image number) from `first_example` on.
+
+    In memory are the image numbers of an epoch, in order and shuffled, and no image.
+    """
+    ordered = tf.constant(visits, tf.int32)
     key = _stream_key(seed, "order")
     first_epoch, consumed = divmod(first_example, len(visits))
 
     def epoch_visits(epoch: tf.Tensor) -> tf.data.Dataset:
         shuffled = tf.random.experimental.stateless_shuffle(ordered, tf.stack([key, epoch]))
-        numbers = epoch * len(visits) + tf.range(len(visits), dtype=tf.int64)
         start = tf.where(epoch == first_epoch, tf.constant(consumed, tf.int64), 0)
-        return tf.data.Dataset.from_tensor_slices((numbers[start:], shuffled[start:]))
+        images = tf.data.Dataset.from_tensor_slices(shuffled[start:])
+        return images.map(lambda image: tf.cast(image, tf.int64))
 
     epochs = tf.data.Dataset.counter(first_epoch, dtype=tf.int64)
-    return epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_visits))
+    images = epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_visits))
+    return tf.data.Dataset.zip(tf.data.Dataset.counter(first_example, dtype=tf.int64), images)
 
 
 def _part_of_batches(numbered: tf.data.Dataset, batch_size: int, part: int, parts: int):

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import pooch
 
@@ -40,13 +40,11 @@ class Stamp:
     sha256: Annotated[str, Matching(r"[0-9a-f]{64}")]
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """An image file to store: its path, its name in the records, and what it was when read."""
+class Source(NamedTuple):
+    """An image file to store: its path, and its name in the records."""
 
     path: Path
     name: str
-    stamp: Stamp
 
 
 def source_images(
@@ -80,8 +78,10 @@ def tell_skipped(skipped: Skipped) -> None:
         print(printable(said), file=sys.stderr)
 
 
-def described(data_dir: str | os.PathLike, files: Mapping[str, Sequence[Path]]) -> list[Source]:
-    """The images of all sources, in order, with their checksums.
+def named_sources(
+    data_dir: str | os.PathLike, files: Mapping[str, Sequence[Path]]
+) -> Iterator[Source]:
+    """Each image with its name: source, sub-folders and file name without suffix.
 
     Args:
       data_dir: folder of the data sets.
@@ -90,10 +90,21 @@ def described(data_dir: str | os.PathLike, files: Mapping[str, Sequence[Path]]) 
     Raises:
       NLRNError: two have the same name.
     """
-    named = list(_named(data_dir, files))
-    with ThreadPoolExecutor() as pool:
-        stamps = pool.map(_stamp, [path for path, _ in named])
-        return [Source(*pair, stamp) for pair, stamp in zip(named, stamps, strict=True)]
+    seen: dict[str, Path] = {}
+    for source, paths in files.items():
+        for path in paths:
+            relative = path.relative_to(Path(data_dir) / source).with_suffix("")
+            name = f"{source}/{relative.as_posix()}"
+            if name in seen:
+                raise NLRNError(f"{path}: has the same name as {seen[name]}; remove one of them")
+            seen[name] = path
+            yield Source(path, name)
+
+
+def stamp_of(path: Path) -> Stamp:
+    """What an image file is now; reads it."""
+    times = _times(path)  # before reading, so that a later change shows
+    return Stamp(*times, pooch.file_hash(str(path)))
 
 
 def save_sources(directory: Path, stamps: Mapping[str, Stamp]) -> None:
@@ -126,14 +137,14 @@ def check_unchanged(
         before = read_json(records.directory / SOURCES, dict[str, Stamp], problem, remedy)
     new = [
         (path, name)
-        for path, name in _named(data_dir, files)
+        for path, name in named_sources(data_dir, files)
         if name not in before or _times(path) != dataclasses.astuple(before[name])[:3]
     ]
     if not new:
         return
     known = {name: stamp.sha256 for name, stamp in before.items()} or stored_checksums(records)
     with ThreadPoolExecutor() as pool:
-        stamps = list(pool.map(_stamp, [path for path, _ in new]))
+        stamps = list(pool.map(stamp_of, [path for path, _ in new]))
     pairs = list(zip(new, stamps, strict=True))
     different = [path for (path, name), stamp in pairs if known.get(name) != stamp.sha256]
     if different:
@@ -154,26 +165,6 @@ def _advice(data_dir: str | os.PathLike, source: str) -> str:
             "sets (`--from=FOLDER` takes them from a local folder)"
         )
     return f"sources are folders of images below data_dir={data_dir}, or whole paths"
-
-
-def _named(
-    data_dir: str | os.PathLike, files: Mapping[str, Sequence[Path]]
-) -> Iterator[tuple[Path, str]]:
-    """Each image with its name: source, sub-folders and file name without suffix."""
-    seen: dict[str, Path] = {}
-    for source, paths in files.items():
-        for path in paths:
-            relative = path.relative_to(Path(data_dir) / source).with_suffix("")
-            name = f"{source}/{relative.as_posix()}"
-            if name in seen:
-                raise NLRNError(f"{path}: has the same name as {seen[name]}; remove one of them")
-            seen[name] = path
-            yield path, name
-
-
-def _stamp(path: Path) -> Stamp:
-    times = _times(path)  # before reading, so that a later change shows
-    return Stamp(*times, pooch.file_hash(str(path)))
 
 
 def _times(path: Path) -> tuple[int, int, int]:

@@ -17,42 +17,42 @@ One record is a `tf.train.Example` of one whole image:
     source_sha256   bytes  sha256 (hexadecimal) of the file that the image was read from
 """
 
+import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
-import tensorflow as tf
-
+from nlrn_tf.data.record_files import finished_images, written_images
 from nlrn_tf.data.record_manifest import (
     MANIFEST,
-    SCHEMA_VERSION,
-    RecordImage,
     RecordSet,
     describe_shard,
-    frames,
     load_records,
     save_manifest,
     shard_name,
 )
-from nlrn_tf.data.record_reading import FEATURES, stored_checksums
+from nlrn_tf.data.record_reading import stored_checksums
 from nlrn_tf.data.record_sources import (
     Source,
+    Stamp,
     check_unchanged,
-    described,
+    named_sources,
     save_sources,
     source_images,
     tell_skipped,
 )
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.files import atomic_path, require_text, writing_by_tensorflow
+from nlrn_tf.files import require_text
 from nlrn_tf.imaging.colour import CHANNELS
-from nlrn_tf.imaging.eight_bits import read_8_bits
 from nlrn_tf.imaging.folders import Skipped
 from nlrn_tf.progress import image_progress
 from nlrn_tf.storage.locks import lock_folder
 from nlrn_tf.storage.temporary import remove_abandoned
+
+# About as large is a record file by default, in bytes of the image files: what a kill costs.
+SHARD_BYTES = 128 << 20
+FEWEST_SHARDS = 4
 
 
 def ensure_records(
@@ -61,13 +61,14 @@ def ensure_records(
     *,
     sources: Sequence[str],
     channel: str,
-    num_shards: int = 4,
+    num_shards: int | None = None,
     progress: bool = True,
 ) -> RecordSet:
     """Makes the records that are missing in `records_dir`; returns at once when complete.
 
     Interrupted and called again it keeps the finished record files. Files are written
-    atomically, the manifest last.
+    atomically, the manifest last. Of the images few are in memory at once; names and sizes of all
+    of them are.
 
     Args:
       records_dir: folder of the records, made when it does not exist.
@@ -75,7 +76,8 @@ def ensure_records(
       sources: folders below `data_dir`, such as "BSDS500/train", or whole paths; all images in
         them and in their sub-folders are taken, as 8 bits (`imaging.eight_bits`).
       channel: "grey" (for denoising) or "y" (for super-resolution).
-      num_shards: number of record files; of no effect on complete records or on training.
+      num_shards: number of record files; of no effect on complete records or on training. By
+        default one for each `SHARD_BYTES` of image files, and `FEWEST_SHARDS` at least.
       progress: shows a progress bar on standard error, and what is skipped in the sources.
 
     Raises:
@@ -103,12 +105,12 @@ def ensure_records(
         return _build(directory, data_dir, files, channel, num_shards, progress)
 
 
-def _check_request(sources: Sequence[str], channel: str, num_shards: int) -> None:
+def _check_request(sources: Sequence[str], channel: str, num_shards: int | None) -> None:
     if channel not in CHANNELS:
         raise NLRNError(f"channel '{channel}': must be one of {', '.join(CHANNELS)}")
     if not sources or len(set(sources)) < len(sources):
         raise NLRNError(f"sources {list(sources)}: name at least one folder, and each only once")
-    if num_shards < 1:
+    if num_shards is not None and num_shards < 1:
         raise NLRNError(f"number of shards {num_shards}: must be at least 1")
 
 
@@ -160,25 +162,23 @@ def _build(
     data_dir: str | os.PathLike,
     files: dict[str, list[Path]],
     channel: str,
-    num_shards: int,
+    num_shards: int | None,
     progress: bool,
 ) -> RecordSet:
+    plan = list(named_sources(data_dir, files))
+    num_shards = min(num_shards or _num_shards_by_size(plan), len(plan))
+    paths = [directory / shard_name(shard, num_shards) for shard in range(num_shards)]
+    columns = []  # the images of each shard
+    stamps: dict[str, Stamp] = {}
     with image_progress(progress) as bar, ThreadPoolExecutor() as pool:
-        plan = described(data_dir, files)
-        num_shards = min(num_shards, len(plan))
         task = bar.add_task(f"records in {directory}", total=len(plan))
-        paths = [directory / shard_name(shard, num_shards) for shard in range(num_shards)]
-        columns = []  # the images of each shard
         for shard, path in enumerate(paths):
             content = plan[shard::num_shards]
-            images = _stored_images(path, content, channel)
-            if images is None:
-                encoded = pool.map(_encode, content, [channel] * len(content))
-                _write_shard(path, encoded, lambda: bar.advance(task))
-                images = _stored_images(path, content, channel)
-            if images is None:
-                raise NLRNError(f"{path}: cannot be read back; is the disk sound?")
-            columns.append(images)
+            stored = finished_images(path, content, channel, pool)
+            if stored is None:
+                stored = written_images(path, content, channel, pool, lambda: bar.advance(task))
+            columns.append(stored.images)
+            stamps |= stored.stamps
             bar.update(task, completed=sum(map(len, columns)))
     records = RecordSet(
         directory=directory,
@@ -187,61 +187,11 @@ def _build(
         shards=tuple(map(describe_shard, paths, map(len, columns))),
         images=tuple(columns[i % num_shards][i // num_shards] for i in range(len(plan))),
     )
-    save_sources(directory, {source.name: source.stamp for source in plan})
+    save_sources(directory, stamps)
     save_manifest(records)
     return records
 
 
-def _encode(source: Source, channel: str) -> bytes:
-    image = CHANNELS[channel](read_8_bits(source.path))
-    _, png = cv2.imencode(".png", image)
-    values = {
-        "schema_version": SCHEMA_VERSION,
-        "name": source.name.encode(),
-        "channel": channel.encode(),
-        "height": image.shape[0],
-        "width": image.shape[1],
-        "png": png.tobytes(),
-        "source_sha256": source.stamp.sha256.encode(),
-    }
-    features = tf.train.Features(feature={key: _feature(value) for key, value in values.items()})
-    return tf.train.Example(features=features).SerializeToString(deterministic=True)
-
-
-def _feature(value: int | bytes) -> tf.train.Feature:
-    if isinstance(value, bytes):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-
-def _write_shard(path: Path, examples: Iterable[bytes], written: Callable[[], None]) -> None:
-    with (
-        atomic_path(path) as temporary,
-        writing_by_tensorflow(path),
-        tf.io.TFRecordWriter(str(temporary)) as writer,
-    ):
-        for example in examples:
-            writer.write(example)
-            written()
-
-
-def _stored_images(path: Path, content: Sequence[Source], channel: str) -> list[RecordImage] | None:
-    """The images in a record file, or None unless the file is sound and holds `content`."""
-    if not path.exists() or frames(path) is None:
-        return None
-    images, found = [], []
-    try:
-        for serialized in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            fields = tf.io.parse_single_example(serialized, FEATURES)
-            name, height, width = (fields[key].numpy() for key in ("name", "height", "width"))
-            shown = name.decode(errors="replace")
-            images.append(RecordImage(shown, int(height), int(width), len(serialized)))
-            found.append([fields[key].numpy() for key in ("schema_version", "channel")])
-            found[-1] += [name, fields["source_sha256"].numpy()]
-    except tf.errors.OpError:
-        return None
-    expected = [
-        [SCHEMA_VERSION, channel.encode(), source.name.encode(), source.stamp.sha256.encode()]
-        for source in content
-    ]
-    return images if found == expected else None
+def _num_shards_by_size(plan: Iterable[Source]) -> int:
+    size = sum(source.path.stat().st_size for source in plan)
+    return max(FEWEST_SHARDS, math.ceil(size / SHARD_BYTES))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nlrn_tf.data import records as records_module
+from nlrn_tf.data import record_files
 from nlrn_tf.data.record_manifest import load_records
 from nlrn_tf.data.record_reading import example_reader, read_examples, reading
 from nlrn_tf.errors import NLRNError
@@ -84,20 +84,20 @@ def test_complete_records_are_left_alone_even_without_the_data(data):
 
 def test_an_interrupted_build_keeps_finished_files_and_ends_equal(data, monkeypatch):
     whole = build(data, "whole")
-    encode = records_module._encode
+    encode = record_files._encode
 
     def fail_at_the_last_shard(source, channel):
         if source.name == "colour/c2":  # the first image of the last shard
             raise KeyboardInterrupt
         return encode(source, channel)
 
-    monkeypatch.setattr(records_module, "_encode", fail_at_the_last_shard)
+    monkeypatch.setattr(record_files, "_encode", fail_at_the_last_shard)
     with pytest.raises(KeyboardInterrupt):
         build(data)
     folder = data.parent / "records"
     finished = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert [path.name for path in sorted(finished)] == [shard.file for shard in whole.shards[:2]]
-    monkeypatch.setattr(records_module, "_encode", encode)
+    monkeypatch.setattr(record_files, "_encode", encode)
     resumed = build(data)
     assert (resumed.shards, resumed.images) == (whole.shards, whole.images)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished

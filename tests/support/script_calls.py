@@ -17,7 +17,7 @@ from nlrn_tf import cli
 
 path = sys.argv[1]
 with open(path, "rb") as file:
-    script, module, function, takes_arguments, commands = pickle.load(file)
+    script, module, function, takes_arguments, commands, returned = pickle.load(file)
 stub = types.ModuleType(module)
 sys.modules[module] = stub
 parent, _, last = module.rpartition(".")
@@ -30,9 +30,9 @@ for command in commands:
     calls = []
 
     def record(*positional, **named):
-        plain = {k: v for k, v in named.items() if isinstance(v, str | int | float | None)}
+        plain = {k: v for k, v in named.items() if isinstance(v, str | int | float | list | None)}
         calls.append((positional, plain))
-        return 1
+        return returned
 
     setattr(stub, function, record)
     sys.argv = ["script", *command]
@@ -46,7 +46,7 @@ with open(path, "wb") as file:
 """
 
 
-def script_calls(folder, script, function, commands, takes_arguments=False):
+def script_calls(folder, script, function, commands, takes_arguments=False, returned=1):
     """The calls that a script makes.
 
     Args:
@@ -55,13 +55,14 @@ def script_calls(folder, script, function, commands, takes_arguments=False):
       function: with its module, such as "nlrn_tf.evaluation.evaluate.evaluate_all".
       commands: lists of arguments.
       takes_arguments: see `nlrn_tf.cli.run`.
+      returned: what the function returns.
 
     Returns:
       For each command the exit code, and of a call the positional arguments and those named ones
-      that are numbers, strings or None.
+      that are numbers, strings, lists or None.
     """
     path = folder / "calls.pickle"
     module, _, name = function.rpartition(".")
-    path.write_bytes(pickle.dumps((script, module, name, takes_arguments, commands)))
+    path.write_bytes(pickle.dumps((script, module, name, takes_arguments, commands, returned)))
     subprocess.run([sys.executable, "-c", _PROGRAM, path], cwd=ROOT, check=True)
     return pickle.loads(path.read_bytes())
