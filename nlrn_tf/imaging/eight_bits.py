@@ -17,7 +17,8 @@ def read_8_bits(path: str | os.PathLike) -> np.ndarray:
       uint8, `[H, W]`, or `[H, W, 3]` in RGB order.
 
     Raises:
-      NLRNError: the file is missing, no image or damaged, or has transparent pixels.
+      NLRNError: the file is missing, no image or damaged, has transparent pixels, or samples
+        of neither 8 nor 16 bits.
     """
     pixels, white = opaque(path, read_photo(path))
     if pixels.dtype == np.uint8:
@@ -25,13 +26,18 @@ def read_8_bits(path: str | os.PathLike) -> np.ndarray:
     return np.rint(np.minimum(pixels / white, 1) * 255).astype(np.uint8)
 
 
-def opaque(path: str | os.PathLike, photo: Photo) -> tuple[np.ndarray, int]:
+def opaque(path: str | os.PathLike, photo: Photo) -> tuple[np.ndarray, float]:
     """The pixels of a photo without its alpha, and the value of white.
 
     Raises:
-      NLRNError: there are transparent pixels.
+      NLRNError: there are transparent pixels, or samples of neither 8 nor 16 bits.
     """
     pixels = photo.pixels
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise NLRNError(
+            f"{path}: has {pixels.dtype.name} samples; training and evaluation take 8 and 16 bits, "
+            "convert it first"
+        )
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
         if (pixels[..., -1] != np.iinfo(pixels.dtype).max).any():
             raise NLRNError(f"{path}: has transparent pixels; flatten it onto a background first")
