@@ -189,8 +189,8 @@ def test_two_processes_train_as_one_device_and_a_killed_one_changes_nothing(
 def test_two_devices_of_jax_train_as_one(photos, tmp_path):
     pytest.importorskip("jax")
     jax = {"KERAS_BACKEND": "jax"}
-    workers.run(photos, [{**FULL, "workdir": str(tmp_path / "one")}], **jax)
-    two = {**FULL, "workdir": str(tmp_path / "two"), "distribute": "mirrored"}
+    workers.run(photos, [{**RUN, "workdir": str(tmp_path / "one")}], **jax)
+    two = {**RUN, "workdir": str(tmp_path / "two"), "distribute": "mirrored"}
     jax["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
     workers.run(photos, [two], **jax)
     ours, theirs = final(tmp_path / "two"), final(tmp_path / "one")
