@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import TaskID
 
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, blaming
 from nlrn_tf.imaging.files import Photo, read_photo
 from nlrn_tf.imaging.headers import read_shape
 from nlrn_tf.progress import ImageProgress
@@ -35,8 +35,9 @@ class Wishes:
     """What a visitor has chosen; the other settings of a restoration keep their defaults.
 
     Attributes:
-      scale: factor by which the image is enlarged; None removes its noise instead.
-      weights: packaged weights or a path; None for the default. Not for enlarging.
+      scale: factor by which the image is enlarged; None removes its noise instead. The following
+        three are for that alone.
+      weights: packaged weights or a path; None for the default.
       noise_sigma: of the image, in grey levels of 0..255; None is estimated.
       strength: how much of the restoration is applied, 0 to 1.
       self_ensemble: averages over the 8 flips and rotations.
@@ -62,7 +63,7 @@ class Wishes:
         return RestorationSettings(
             weights=None if enlarges else self.weights,
             noise_sigma=None if enlarges else level,
-            strength=self.strength,
+            strength=1.0 if enlarges else self.strength,
             task=task,
             scale=self.scale,
             self_ensemble=self.self_ensemble,
@@ -150,11 +151,12 @@ def restore_upload(
             settings, [source], target, reading=reading, say=lines.append, progress=progress
         )
         seconds = time.monotonic() - began
-        photo = read_photo(source, reading.max_pixels, reading.accept_damaged)
-        restored = shown_like(read_photo(target, sys.maxsize), photo)
-        previews = folder / "before.png", folder / "after.png"
-        write_preview(previews[0], photo, wishes.scale or 1)
-        write_preview(previews[1], restored)
+        with blaming(source, "is restored, but cannot be shown ({})"):
+            photo = read_photo(source, reading.max_pixels, reading.accept_damaged)
+            restored = shown_like(read_photo(target, sys.maxsize), photo)
+            previews = folder / "before.png", folder / "after.png"
+            write_preview(previews[0], photo, wishes.scale or 1)
+            write_preview(previews[1], restored)
     except NLRNError as error:
         if progress.is_interrupted:
             raise StoppedError("Stopped.") from error

@@ -61,12 +61,13 @@ def serve(settings: WebSettings, say: Say = print) -> None:
 
 
 def require_gradio() -> None:
-    """Imports Gradio, with its reports to its makers switched off.
+    """Imports Gradio, which is told to report nothing and to ask nothing of other servers.
 
     Raises:
       NLRNError: it is not installed.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         import gradio
     except ModuleNotFoundError as error:

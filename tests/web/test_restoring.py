@@ -69,7 +69,7 @@ def test_what_is_wished_for(tmp_path, restored, small_weights):
 
 
 def test_the_settings_of_enlarging():
-    wishes = Wishes(scale=2.5, weights="denoise_lite", noise_sigma=12, self_ensemble=True)
+    wishes = Wishes(2.5, "denoise_lite", noise_sigma=12, strength=0.5, self_ensemble=True)
     assert wishes.settings() == RestorationSettings(task="sr", scale=2.5, self_ensemble=True)
     assert Wishes(weights="x.keras").settings() == RestorationSettings(
         task="denoise", weights="x.keras", noise_sigma="auto"

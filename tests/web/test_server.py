@@ -100,7 +100,7 @@ def test_it_ends_while_an_image_is_restored(tmp_path):
 
     write_image(tmp_path / "large.png", np.zeros((2000, 2000), np.uint8))
     with started(tmp_path) as (page, address):
-        client = Client(address, verbose=False)
+        client = Client(address, verbose=False, analytics_enabled=False)
         controls = ("Remove noise", 2, "Best", "Set it", 25, 100, False, False)
         file = handle_file(str(tmp_path / "large.png"))
         job = client.submit(file, *controls, api_name="/restore")
