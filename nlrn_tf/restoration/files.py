@@ -21,6 +21,7 @@ from nlrn_tf.restoration.settings import InputSettings, OutputSettings, Restorat
 
 if typing.TYPE_CHECKING:  # they load TensorFlow
     from nlrn_tf.restoration.duration import Forecast
+    from nlrn_tf.restoration.inference import Model
     from nlrn_tf.restoration.restorer import Restorer
 
 # The restorer for a photo and its name: `RestorerChoice`, or one for all images.
@@ -44,6 +45,7 @@ def restore_files(
     say: Say = print,
     worded: Worded = str,
     progress: ImageProgress | None = None,
+    load: "Callable[..., Model] | None" = None,
 ) -> int:
     """Restores image files and all images below folders, and writes the results.
 
@@ -71,6 +73,7 @@ def restore_files(
       worded: what is printed about the error of an image.
       progress: gets the images that are done, with the parts of the present one, and the time
         left; by default it is shown on standard error.
+      load: loads a network; by default `weights.loading.load_model`.
 
     Returns:
       The number of images restored.
@@ -93,6 +96,7 @@ def restore_files(
     before_loading()
     from nlrn_tf.restoration.choice import RestorerChoice
     from nlrn_tf.restoration.duration import Forecast
+    from nlrn_tf.weights.loading import load_model
 
     shown = image_progress() if progress is None else progress
     sources = list(jobs.values())
@@ -102,7 +106,7 @@ def restore_files(
             *(jobs, choose, restorer.scale or 1, reading, forecast, tell, worded, shown)
         )
     forecast = Forecast(sources, restorer, tell)
-    choice = RestorerChoice(restorer, forecast.say)
+    choice = RestorerChoice(restorer, forecast.say, load or load_model)
     return _restore_all(jobs, choice, choice.scale, reading, forecast, tell, worded, shown)
 
 

@@ -1,10 +1,12 @@
 """One image that a visitor has brought: the same as `run_restore.py` does, in the page's words."""
 
 import dataclasses
+import functools
 import os
 import sys
 import threading
 import time
+import typing
 from pathlib import Path
 
 from rich.console import Console
@@ -21,9 +23,15 @@ from nlrn_tf.web import words
 from nlrn_tf.web.preview import shown_like, write_preview
 from nlrn_tf.web.settings import WebSettings
 
+if typing.TYPE_CHECKING:  # it loads TensorFlow
+    from nlrn_tf.restoration.inference import Model
+
 # What a result is written as where the input is of such a format; all others become PNG. Both
 # lose nothing.
 _KEPT_SUFFIXES = (".tif", ".tiff")
+
+
+_KEPT_NETWORKS = 8  # more than are packaged
 
 
 class StoppedError(NLRNError):
@@ -148,7 +156,11 @@ def restore_upload(
         _check_size(source, wishes.scale or 1, limits.max_pixels)
         reading = InputSettings(limits.max_pixels, wishes.accept_damaged)
         restore_files(
-            settings, [source], target, reading=reading, say=lines.append, progress=progress
+            *(settings, [source], target),
+            reading=reading,
+            say=lines.append,
+            progress=progress,
+            load=_loaded,
         )
         seconds = time.monotonic() - began
         with blaming(source, "is restored, but cannot be shown ({})"):
@@ -165,6 +177,14 @@ def restore_upload(
     notes = [words.note(line, source) for line in lines]
     told = [line for line in notes if line] + [_told_of(restored, wishes, seconds)]
     return Outcome(target, *previews, told=" ".join(told))
+
+
+@functools.lru_cache(maxsize=_KEPT_NETWORKS)
+def _loaded(weights: str, **options) -> "Model":
+    """A network, which is loaded and made ready for work once for all visitors."""
+    from nlrn_tf.weights.loading import load_model
+
+    return load_model(weights, **options)
 
 
 def _check_size(source: Path, scale: float, max_pixels: int) -> None:
