@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # else Gradio's client asks it at its start
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

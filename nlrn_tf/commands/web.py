@@ -26,11 +26,9 @@ def main(_: list[str]) -> None:
         settings = WebSettings(**cli.flag_values(WebSettings))
     except NLRNError as error:
         raise flags.Error(str(error)) from error
-    from nlrn_tf.web import server
+    from nlrn_tf.web.server import serve
 
-    server.require_gradio()
-    cli.start_tensorflow()
-    server.serve(settings, lambda line: print(line, flush=True))
+    serve(settings, lambda line: print(line, flush=True), cli.start_tensorflow)
 
 
 def run() -> None:

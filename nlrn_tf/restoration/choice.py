@@ -26,6 +26,7 @@ class RestorerChoice:
     Args:
       settings: which network, and how it is applied.
       say: gets a line about each image whose noise or white is not given.
+      load: loads a network, see `weights.loading.load_model`.
 
     Attributes:
       scale: factor by which all images are enlarged; 1 where they are not.
@@ -34,9 +35,15 @@ class RestorerChoice:
       NLRNError: no such weights, or weights that do not fit the task, the scale or the level.
     """
 
-    def __init__(self, settings: RestorationSettings, say: Callable[[str], None] = print):
+    def __init__(
+        self,
+        settings: RestorationSettings,
+        say: Callable[[str], None] = print,
+        load: Callable[..., Model] = loading.load_model,
+    ):
         self._settings = settings
         self._say = say
+        self._load_model = load
         self._restorer = functools.cache(self._load)
         self._level = settings.noise_sigma
         if self._level is None and denoisers(settings.network):
@@ -93,7 +100,7 @@ class RestorerChoice:
     def _load(self, weights: str) -> Restorer:
         settings = self._settings
         exact = propagates_exactly(settings.precision, settings.exact)
-        model = loading.load_model(weights, precision=settings.precision, exact_propagation=exact)
+        model = self._load_model(weights, precision=settings.precision, exact_propagation=exact)
         check_task(model, settings.task)
         restorer = Restorer(
             model,

@@ -30,6 +30,7 @@ from nlrn_tf.restoration.settings import InputSettings, OutputSettings, Restorat
 
 if typing.TYPE_CHECKING:  # they load TensorFlow
     from nlrn_tf.restoration.duration import Forecast
+    from nlrn_tf.restoration.inference import Model
     from nlrn_tf.restoration.restorer import Restorer
 
 # The restorer for a photo and its name: `RestorerChoice`, or one for all images.
@@ -49,6 +50,7 @@ def restore_files(
     say: Say = print,
     worded: Worded = str,
     progress: ImageProgress | None = None,
+    load: "Callable[..., Model] | None" = None,
 ) -> int:
     """Restores image files and all images below folders, and writes the results.
 
@@ -78,6 +80,7 @@ def restore_files(
       worded: what is printed about the error of an image.
       progress: gets the images that are done, with the parts of the present one, and the time
         left; by default it is shown on standard error.
+      load: loads a network; by default `weights.loading.load_model`.
 
     Returns:
       The number of images restored.
@@ -101,7 +104,7 @@ def restore_files(
     failures = []
     if jobs:
         failures = _restored(
-            *(restorer, jobs, reading, outputs, before_loading, tell, worded, progress)
+            *(restorer, jobs, reading, outputs, before_loading, tell, worded, progress, load)
         )
     if told := skipped.told():
         tell(told)
@@ -118,12 +121,14 @@ def _restored(
     tell: Say,
     worded: Worded,
     progress: ImageProgress | None,
+    load: "Callable[..., Model] | None",
 ) -> list[NLRNError]:
     """Restores images, and returns what went wrong."""
     # TensorFlow is loaded here, so that a wrong path is reported at once.
     before_loading()
     from nlrn_tf.restoration.choice import RestorerChoice
     from nlrn_tf.restoration.duration import Forecast
+    from nlrn_tf.weights.loading import load_model
 
     shown = image_progress() if progress is None else progress
     sources = list(jobs.values())
@@ -133,7 +138,7 @@ def _restored(
         scale = restorer.scale
     else:
         forecast = Forecast(sources, restorer, tell)
-        choose = RestorerChoice(restorer, forecast.say)
+        choose = RestorerChoice(restorer, forecast.say, load or load_model)
         scale = choose.scale
     files = _read_ahead(jobs.values(), reading, scale or 1, outputs.keep_metadata)
     return _restore_all(jobs, files, choose, scale or 1, forecast, tell, worded, shown)

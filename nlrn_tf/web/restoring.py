@@ -1,16 +1,18 @@
 """One image that a visitor has brought: the same as `run_restore.py` does, in the page's words."""
 
 import dataclasses
+import functools
 import os
 import sys
 import threading
 import time
+import typing
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import TaskID
 
-from nlrn_tf.errors import NLRNError
+from nlrn_tf.errors import NLRNError, blaming
 from nlrn_tf.imaging.files import Photo, read_photo
 from nlrn_tf.imaging.headers import read_shape
 from nlrn_tf.progress import ImageProgress
@@ -21,9 +23,15 @@ from nlrn_tf.web import words
 from nlrn_tf.web.preview import shown_like, write_preview
 from nlrn_tf.web.settings import WebSettings
 
+if typing.TYPE_CHECKING:  # it loads TensorFlow
+    from nlrn_tf.restoration.inference import Model
+
 # What a result is written as where the input is of such a format; all others become PNG. Both
 # lose nothing.
 _KEPT_SUFFIXES = (".tif", ".tiff")
+
+
+_KEPT_NETWORKS = 8  # more than are packaged
 
 
 class StoppedError(NLRNError):
@@ -35,8 +43,9 @@ class Wishes:
     """What a visitor has chosen; the other settings of a restoration keep their defaults.
 
     Attributes:
-      scale: factor by which the image is enlarged; None removes its noise instead.
-      weights: packaged weights or a path; None for the default. Not for enlarging.
+      scale: factor by which the image is enlarged; None removes its noise instead. The following
+        three are for that alone.
+      weights: packaged weights or a path; None for the default.
       noise_sigma: of the image, in grey levels of 0..255; None is estimated.
       strength: how much of the restoration is applied, 0 to 1.
       self_ensemble: averages over the 8 flips and rotations.
@@ -62,7 +71,7 @@ class Wishes:
         return RestorationSettings(
             weights=None if enlarges else self.weights,
             noise_sigma=None if enlarges else level,
-            strength=self.strength,
+            strength=1.0 if enlarges else self.strength,
             task=task,
             scale=self.scale,
             self_ensemble=self.self_ensemble,
@@ -147,14 +156,19 @@ def restore_upload(
         _check_size(source, wishes.scale or 1, limits.max_pixels)
         reading = InputSettings(limits.max_pixels, wishes.accept_damaged)
         restore_files(
-            settings, [source], target, reading=reading, say=lines.append, progress=progress
+            *(settings, [source], target),
+            reading=reading,
+            say=lines.append,
+            progress=progress,
+            load=_loaded,
         )
         seconds = time.monotonic() - began
-        photo = read_photo(source, reading.max_pixels, reading.accept_damaged)
-        restored = shown_like(read_photo(target, sys.maxsize), photo)
-        previews = folder / "before.png", folder / "after.png"
-        write_preview(previews[0], photo, wishes.scale or 1)
-        write_preview(previews[1], restored)
+        with blaming(source, "is restored, but cannot be shown ({})"):
+            photo = read_photo(source, reading.max_pixels, reading.accept_damaged)
+            restored = shown_like(read_photo(target, sys.maxsize), photo)
+            previews = folder / "before.png", folder / "after.png"
+            write_preview(previews[0], photo, wishes.scale or 1)
+            write_preview(previews[1], restored)
     except NLRNError as error:
         if progress.is_interrupted:
             raise StoppedError("Stopped.") from error
@@ -163,6 +177,14 @@ def restore_upload(
     notes = [words.note(line, source) for line in lines]
     told = [line for line in notes if line] + [_told_of(restored, wishes, seconds)]
     return Outcome(target, *previews, told=" ".join(told))
+
+
+@functools.lru_cache(maxsize=_KEPT_NETWORKS)
+def _loaded(weights: str, **options) -> "Model":
+    """A network, which is loaded and made ready for work once for all visitors."""
+    from nlrn_tf.weights.loading import load_model
+
+    return load_model(weights, **options)
 
 
 def _check_size(source: Path, scale: float, max_pixels: int) -> None:

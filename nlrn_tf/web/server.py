@@ -14,6 +14,8 @@ from pathlib import Path
 from nlrn_tf.errors import NLRNError, reason_of
 from nlrn_tf.storage.temporary import remove_abandoned, temporary_folder
 from nlrn_tf.web.settings import WebSettings
+from nlrn_tf.weights.level_choice import denoisers
+from nlrn_tf.weights.manifest import find_weights
 
 if typing.TYPE_CHECKING:  # they load TensorFlow, or may not be installed
     import fastapi
@@ -33,40 +35,47 @@ _POLICY = (
 _SECONDS_TO_CLOSE = 1
 
 
-def serve(settings: WebSettings, say: Say = print) -> None:
+def serve(
+    settings: WebSettings,
+    say: Say = print,
+    before_loading: Callable[[], None] = lambda: None,
+) -> None:
     """Serves the page until Ctrl-C (or SIGTERM); then its files are gone.
 
     Args:
       settings: where, and what is taken.
       say: gets a line with the address when the page is there.
+      before_loading: called when the settings have been checked, before TensorFlow is loaded.
 
     Raises:
-      NLRNError: Gradio is not installed, or the address cannot be listened on.
+      NLRNError: Gradio is not installed, there are no such weights, or the address cannot be
+        listened on.
     """
-    require_gradio()
-    listener = listening(settings.host, settings.port)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with listener, working_folder() as folder:
-            was_busy = _run(settings, listener, folder, say)
-    except KeyboardInterrupt:
-        return
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    if was_busy:
-        # TensorFlow may be at work in a thread; Python would wait for it, or take it down with a
-        # noise.
+    if settings.weights is not None and not denoisers(settings.weights):
+        find_weights(settings.weights)
+    with listening(settings.host, settings.port) as listener:
+        require_gradio()
+        before_loading()
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            with working_folder() as folder:
+                is_busy = _run(settings, listener, folder, say)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    if is_busy:
+        # Python would wait for the image, or end with a complaint from within TensorFlow.
         sys.stdout.flush()
         os._exit(0)
 
 
 def require_gradio() -> None:
-    """Imports Gradio, with its reports to its makers switched off.
+    """Imports Gradio, which is told to report nothing and to ask nothing of other servers.
 
     Raises:
       NLRNError: it is not installed.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         import gradio
     except ModuleNotFoundError as error:

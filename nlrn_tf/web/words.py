@@ -3,6 +3,7 @@
 import os
 import re
 
+from nlrn_tf.errors import printable
 from nlrn_tf.restoration.duration import in_words
 
 DAMAGED = "Restore what is left of damaged files"
@@ -26,7 +27,8 @@ def sentence(text: str, path: str | os.PathLike) -> str:
       path: of the file; on the page it has no folder.
     """
     name = os.path.basename(path)
-    text = text.replace(f"{os.fspath(path)}: ", f"{name}: ").replace(os.fspath(path), name)
+    for shown in (os.fspath(path), printable(os.fspath(path))):
+        text = text.replace(shown, name)
     text = text.replace(_FOR_THE_OWNER, "make it smaller first")
     text = re.sub(r"\b(\w+)=([\w.]+)", _argument, text)
     return text if text.endswith((".", "?", "!")) else f"{text}."
@@ -68,6 +70,6 @@ def megapixels(pixels: float) -> str:
 
 def _argument(found: re.Match) -> str:
     name, value = found.groups()
-    if name == "max_pixels":
+    if name == "max_pixels" and value.isdecimal():
         value = megapixels(int(value))
     return _ON_THE_PAGE.get(name, found[0]).format(value)

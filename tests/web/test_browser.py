@@ -4,6 +4,7 @@ import io
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +137,21 @@ def test_an_image_is_enlarged(visitor, photographs):
         with PIL.Image.open(io.BytesIO(picture)) as image:
             sizes.append(image.size)
     assert sizes == [(300, 240)] * 2
+
+
+def test_work_is_stopped_by_the_button(visitor, photographs, work):
+    visitor.bring(photographs / "grey.png")
+    work.at_work.acquire()
+    visitor.tab.click("#stop")
+    visitor.tab.wait_for_selector("#told:has-text('Stopped.')")
+    visitor.tab.wait_for_selector("#stop", state="hidden")
+    assert not visitor.tab.is_visible("#download")
+
+
+def test_work_is_stopped_when_the_visitor_leaves(browser, page, photographs, work):
+    visitor = Visitor(browser, page)
+    visitor.bring(photographs / "grey.png")
+    work.at_work.acquire()
+    visitor.context.close()
+    while work.under_way:
+        time.sleep(0.1)

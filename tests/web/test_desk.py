@@ -4,42 +4,9 @@ import time
 import pytest
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.web import desk as desks
 from nlrn_tf.web.desk import Desk
-from nlrn_tf.web.restoring import Outcome, StoppedError, Wishes
+from nlrn_tf.web.restoring import StoppedError, Wishes
 from nlrn_tf.web.settings import WebSettings
-
-
-class Work:
-    """Stands in for `restore_upload`: takes until it is released or stopped."""
-
-    def __init__(self):
-        self.at_work = threading.Semaphore(0)
-        self.released = threading.Event()
-        self.under_way, self.most, self.folders = 0, 0, []
-
-    def __call__(self, path, wishes, limits, folder, progress):
-        self.under_way += 1
-        self.most = max(self.most, self.under_way)
-        self.folders.append(folder)
-        (folder / "result.png").write_text(path)
-        self.at_work.release()
-        try:
-            while not self.released.wait(0.01):
-                if progress.is_interrupted:
-                    raise StoppedError("Stopped.")
-        finally:
-            self.under_way -= 1
-        if path == "broken":
-            raise NLRNError("broken: is damaged.")
-        return Outcome(folder / "result.png", folder, folder, path)
-
-
-@pytest.fixture
-def work(monkeypatch):
-    work = Work()
-    monkeypatch.setattr(desks, "restore_upload", work)
-    return work
 
 
 @pytest.fixture

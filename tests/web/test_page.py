@@ -2,6 +2,8 @@
 
 import concurrent.futures
 import os
+import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -21,10 +23,27 @@ pytest.importorskip("gradio", reason="Gradio is not installed: the page is not t
 CONTROLS = ("Remove noise", 2, "Best", "Measure it", 25, 100, False, False)
 
 
+reached = None  # addresses, while they are noted
+
+
+def note(event, arguments):
+    if reached is not None and event in ("socket.connect", "socket.getaddrinfo"):
+        reached.append(arguments[1] if event == "socket.connect" else arguments)
+
+
+sys.addaudithook(note)  # it stays until the process ends
+
+
 @pytest.fixture(scope="module")
 def page(small_weights):
-    with served(weights=small_weights, max_megabytes=1) as address:
-        yield address
+    global reached
+    reached = []
+    try:
+        with served(weights=small_weights, max_megabytes=1, max_waiting=2) as address:
+            yield address
+        assert {place[0] for place in reached if isinstance(place, tuple)} == {"127.0.0.1"}
+    finally:
+        reached = None
 
 
 @pytest.fixture
@@ -35,7 +54,7 @@ def visitor(page, tmp_path):
 def new_visitor(page, folder):
     import gradio_client
 
-    return gradio_client.Client(page, verbose=False, download_files=folder)
+    return gradio_client.Client(page, verbose=False, analytics_enabled=False, download_files=folder)
 
 
 def restored(visitor, path, controls=CONTROLS):
@@ -89,6 +108,26 @@ def test_errors_are_sentences(visitor, tmp_path):
     assert "Traceback" not in str(raised.value)
     with pytest.raises(AppError, match="Drop a photograph first"):
         visitor.predict(None, *CONTROLS, api_name="/restore")
+
+
+def test_only_so_many_wait(page, work, tmp_path):
+    from gradio_client import handle_file
+    from gradio_client.utils import QueueError, Status
+
+    write_image(tmp_path / "a.png", data.camera()[:20, :20])
+    arguments = (handle_file(str(tmp_path / "a.png")), *CONTROLS)
+    visitors = [new_visitor(page, tmp_path / str(number)) for number in range(4)]
+    jobs = [visitors[0].submit(*arguments, api_name="/restore")]
+    work.at_work.acquire()  # its turn has come
+    for visitor in visitors[1:3]:
+        jobs.append(visitor.submit(*arguments, api_name="/restore"))
+        while jobs[-1].status().code != Status.IN_QUEUE:
+            time.sleep(0.02)
+    with pytest.raises(QueueError, match="full"):
+        visitors[3].predict(*arguments, api_name="/restore")
+    work.released.set()
+    assert [bool(job.result()) for job in jobs] == [True] * 3
+    assert work.most == 1
 
 
 def test_a_value_that_no_control_has(visitor, tmp_path):

@@ -11,6 +11,7 @@ from nlrn_tf.restoration.files import restore_files
 from nlrn_tf.restoration.settings import RestorationSettings
 from nlrn_tf.web.restoring import StoppedError, WatchedProgress, Wishes, restore_upload
 from nlrn_tf.web.settings import WebSettings
+from nlrn_tf.weights import loading
 
 COLOUR = data.astronaut()[40:100, 180:250]
 
@@ -59,6 +60,13 @@ def test_the_bytes_are_those_of_the_command(
     assert outcome.told.endswith(f"70x60 pixels, {8 * image.itemsize} bits.")
 
 
+def test_networks_are_loaded_once(tmp_path, restored, monkeypatch):
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / name, COLOUR[:20, :20])
+        restored(name)
+        monkeypatch.setattr(loading, "load_model", None)
+
+
 def test_what_is_wished_for(tmp_path, restored, small_weights):
     write_image(tmp_path / "a.png", COLOUR)
     given = {"weights": small_weights, "strength": 0.5, "self_ensemble": True}
@@ -69,7 +77,7 @@ def test_what_is_wished_for(tmp_path, restored, small_weights):
 
 
 def test_the_settings_of_enlarging():
-    wishes = Wishes(scale=2.5, weights="denoise_lite", noise_sigma=12, self_ensemble=True)
+    wishes = Wishes(2.5, "denoise_lite", noise_sigma=12, strength=0.5, self_ensemble=True)
     assert wishes.settings() == RestorationSettings(task="sr", scale=2.5, self_ensemble=True)
     assert Wishes(weights="x.keras").settings() == RestorationSettings(
         task="denoise", weights="x.keras", noise_sigma="auto"

@@ -82,6 +82,23 @@ def test_without_gradio_one_line_names_the_extra():
     assert "pip install 'nlrn-tf[web]'" in line
 
 
+@pytest.mark.parametrize(
+    ("flag", "code", "complaint"),
+    [
+        ("--port=99999", 2, "--port=99999 is not allowed: give a number from 0 to 65535"),
+        ("--weights=missing.keras", 1, "missing.keras: no such weights file"),
+        ("--host=192.0.2.1", 1, "--host=192.0.2.1 --port=7959: cannot be listened on"),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_page_is_served(flag, code, complaint):
+    pytest.importorskip("gradio", reason="Gradio is not installed: no page is served")
+    command = [sys.executable, ROOT / "run_web.py", flag]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    [line] = done.stderr.splitlines()
+    assert complaint in line
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly(ending, tmp_path):
@@ -100,7 +117,7 @@ def test_it_ends_while_an_image_is_restored(tmp_path):
 
     write_image(tmp_path / "large.png", np.zeros((2000, 2000), np.uint8))
     with started(tmp_path) as (page, address):
-        client = Client(address, verbose=False)
+        client = Client(address, verbose=False, analytics_enabled=False)
         controls = ("Remove noise", 2, "Best", "Set it", 25, 100, False, False)
         file = handle_file(str(tmp_path / "large.png"))
         job = client.submit(file, *controls, api_name="/restore")

@@ -1,5 +1,6 @@
 import pytest
 
+from nlrn_tf.errors import NLRNError
 from nlrn_tf.web import words
 
 
@@ -21,10 +22,16 @@ from nlrn_tf.web import words
         ("noise_sigma=200: must be at most 150", "a noise level of 200: must be at most 150."),
         ("/tmp/x/a.png: is it complete?", "a.png: is it complete?"),
         ("a.png and /tmp/x/a.png", "a.png and a.png."),
+        ("max_pixels=many{} scale=2", "the many that this page takes{} enlarging by 2."),
     ],
 )
 def test_errors_name_no_folder_and_no_argument(said, shown):
     assert words.sentence(said, "/tmp/x/a.png") == shown
+
+
+def test_names_that_cannot_be_printed():
+    path = "/tmp/x/a\u200eb.png"
+    assert "/tmp" not in words.sentence(str(NLRNError(f"{path}: is damaged")), path)
 
 
 def test_notes_are_about_the_image():
