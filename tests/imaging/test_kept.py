@@ -7,6 +7,7 @@ import PIL.Image
 import pytest
 import tifffile
 
+from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import read_image, read_photo, write_image
 from nlrn_tf.imaging.kept import Kept
 from tests.support.image_files import jpeg_of_camera, picture
@@ -163,3 +164,14 @@ def test_what_cannot_be_kept_is_named():
     damaged = Kept(damage="cut off")
     assert damaged.lost(".png") == ["its EXIF, which is damaged (cut off)"]
     assert damaged.without_exif().lost(".png") == []
+
+
+def test_more_exif_than_a_jpeg_file_holds_is_refused(tmp_path):
+    kept = Kept(exif={0x10F: "A camera", 0x8769: {37510: b"x" * 70_000}})
+    with pytest.raises(
+        NLRNError, match=r"image with its EXIF cannot be stored as \.jpg; use \.png"
+    ):
+        write_image(tmp_path / "out.jpg", picture(), None, kept)
+    for suffix in (".png", ".tif", ".webp"):
+        write_image(tmp_path / f"out{suffix}", picture(), None, kept)
+        assert read_photo(tmp_path / f"out{suffix}").kept.exif == kept.exif
