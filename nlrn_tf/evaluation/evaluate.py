@@ -220,7 +220,9 @@ def check_purpose(config: NLRNConfig, settings: EvaluationSettings) -> None:
     """
     weights = settings.network
     benchmark = set_named(settings.dataset)
-    if {benchmark.folder, benchmark.part_of} & set(training_sources(weights, config)):
+    folders = [folder for folder in (benchmark.folder, benchmark.part_of) if folder]
+    seen = training_sources(weights, config)
+    if any(f"{folder}/".startswith(f"{source}/") for folder in folders for source in seen):
         raise NLRNError(
             f"weights '{weights}' were trained with the images of {settings.dataset}, which cannot "
             f"show how good they are; give others, trained by flags/{benchmark.recipe}"

@@ -39,7 +39,7 @@ _BYTE, _ASCII, _SHORT, _LONG = 1, 2, 3, 4
 _OWN_TAGS = (ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT)
 _INNER = (EXIF_IFD, GPS_IFD)
 _ENTRY = 12  # bytes of a tag in a directory
-_CLASSIC_HEADER = b"II*\0\0\0\0\0"
+_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}  # of numbers in classic TIFF files
 
 
 def encoded(suffix: str, image: np.ndarray, icc_profile: bytes | None, kept: Kept) -> bytes | None:
@@ -164,26 +164,30 @@ def _with_directories(content: bytes, tags: Mapping[int, Any]) -> bytes:
     """A TIFF file with the inner directories of EXIF, which tifffile does not write.
 
     They are put at the end, followed by the first directory with pointers to them.
+
+    Raises:
+      ValueError: it is a BigTIFF.
     """
     pointers = [pointer for pointer in _INNER if pointer in tags]
     if not pointers:
         return content
-    if content[:4] != _CLASSIC_HEADER[:4]:
-        raise ValueError(
-            "a TIFF file of over 4 GiB or of another byte order has no place for EXIF; write .png"
-        )
-    (start,) = struct.unpack_from("<I", content, 4)
-    (count,) = struct.unpack_from("<H", content, start)
+    order = _ORDERS.get(content[:4])
+    if order is None:
+        raise ValueError("a TIFF file of over 4 GiB has no place for EXIF; write .png")
+    (start,) = struct.unpack_from(f"{order}I", content, 4)
+    (count,) = struct.unpack_from(f"{order}H", content, start)
     end = start + 2 + _ENTRY * count
     entries = [content[place : place + _ENTRY] for place in range(start + 2, end, _ENTRY)]
+    following = content[end : end + 4]
     for pointer in pointers:
         content += b"\0" * (len(content) % 2)
-        directory = PIL.TiffImagePlugin.ImageFileDirectory_v2(_CLASSIC_HEADER, group=pointer)
+        header = content[:4] + bytes(4)
+        directory = PIL.TiffImagePlugin.ImageFileDirectory_v2(header, group=pointer)
         for tag, value in tags[pointer].items():
             directory[tag] = value
-        entries.append(struct.pack("<HHII", pointer, _LONG, 1, len(content)))
+        entries.append(struct.pack(f"{order}HHII", pointer, _LONG, 1, len(content)))
         content += directory.tobytes(len(content))
     content += b"\0" * (len(content) % 2)
-    entries.sort(key=lambda entry: struct.unpack("<H", entry[:2]))
-    first = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
-    return content[:4] + struct.pack("<I", len(content)) + content[8:] + first
+    entries.sort(key=lambda entry: struct.unpack(f"{order}H", entry[:2]))
+    first = struct.pack(f"{order}H", len(entries)) + b"".join(entries) + following
+    return content[:4] + struct.pack(f"{order}I", len(content)) + content[8:] + first

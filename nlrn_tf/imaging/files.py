@@ -201,8 +201,9 @@ def write_image(
     if content is None and profile is not None:  # libpng refuses some profiles of JPEG files
         content = encoded(suffix, image, None, kept)
     if content is None:
+        with_exif = " with its EXIF" if kept.exif else ""
         raise NLRNError(
-            f"{path}: a {image.shape[1]} x {image.shape[0]} image cannot be stored as "
+            f"{path}: a {image.shape[1]} x {image.shape[0]} image{with_exif} cannot be stored as "
             f"{suffix}; use .png"
         )
     write_bytes(path, content)

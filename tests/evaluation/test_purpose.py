@@ -28,3 +28,11 @@ def test_weights_tell_what_they_were_trained_on(dataset):
     with pytest.raises(NLRNError, match=f"trained with the images of {dataset}"):
         check_purpose(config, settings)
     check_purpose(config, EvaluationSettings("BSD200", noise_sigma=25, weights="own.keras"))
+
+
+def test_a_folder_above_the_images_counts():
+    config = NLRNConfig(task="denoise", noise_sigma=25.0, trained_on=("BSDS500",))
+    for dataset in ("BSD68", "BSD200"):
+        with pytest.raises(NLRNError, match=f"trained with the images of {dataset}"):
+            check_purpose(config, EvaluationSettings(dataset, noise_sigma=25, weights="own.keras"))
+    check_purpose(config, EvaluationSettings("Set12", noise_sigma=25, weights="own.keras"))

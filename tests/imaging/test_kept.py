@@ -7,6 +7,8 @@ import PIL.Image
 import pytest
 import tifffile
 
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.imaging import encoding
 from nlrn_tf.imaging.files import read_image, read_photo, write_image
 from nlrn_tf.imaging.kept import Kept
 from tests.support.image_files import jpeg_of_camera, picture
@@ -146,6 +148,22 @@ def test_sixteen_bits_with_exif(tmp_path):
         assert photo.kept.exif[0x10F] == "A camera"
 
 
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_directories_are_added_in_either_byte_order(byteorder):
+    inner = {0x829A: 0.005, 0x9003: "2020:01:02 03:04:05"}
+    content = io.BytesIO()
+    pages = np.stack([picture(), picture()[::-1]])
+    tifffile.imwrite(content, pages, photometric="rgb", byteorder=byteorder, metadata=None)
+    added = encoding._with_directories(content.getvalue(), {0x8769: inner})
+    with tifffile.TiffFile(io.BytesIO(added)) as file:
+        np.testing.assert_array_equal(file.asarray(), pages)
+        assert file.pages[0].tags[0x8769].value["ExposureTime"] == 0.005
+    with PIL.Image.open(io.BytesIO(added)) as image:
+        assert dict(image.getexif().get_ifd(0x8769)) == inner
+    with pytest.raises(ValueError, match="over 4 GiB has no place for EXIF"):
+        encoding._with_directories(b"II+\0" + added[4:], {0x8769: inner})
+
+
 @pytest.mark.parametrize("cut", range(4, 200, 7))
 def test_damaged_exif_does_not_stop_an_image(tmp_path, cut):
     content = jpeg_of_camera()
@@ -163,3 +181,14 @@ def test_what_cannot_be_kept_is_named():
     damaged = Kept(damage="cut off")
     assert damaged.lost(".png") == ["its EXIF, which is damaged (cut off)"]
     assert damaged.without_exif().lost(".png") == []
+
+
+def test_more_exif_than_a_jpeg_file_holds_is_refused(tmp_path):
+    kept = Kept(exif={0x10F: "A camera", 0x8769: {37510: b"x" * 70_000}})
+    with pytest.raises(
+        NLRNError, match=r"image with its EXIF cannot be stored as \.jpg; use \.png"
+    ):
+        write_image(tmp_path / "out.jpg", picture(), None, kept)
+    for suffix in (".png", ".tif", ".webp"):
+        write_image(tmp_path / f"out{suffix}", picture(), None, kept)
+        assert read_photo(tmp_path / f"out{suffix}").kept.exif == kept.exif
