@@ -12,7 +12,7 @@ import numpy as np
 
 _SECONDS = 600  # that an image may take
 
-_PROGRAM = """
+_PROGRAM = r"""
 import io, sys
 import PIL.Image, PIL.ImageFile, PIL.ImageOps
 content = sys.stdin.buffer.read()
@@ -44,6 +44,18 @@ if pixels is None:
         elif image.mode in ("P", "PA") or (seen_through and image.mode == "RGB"):
             image = image.convert("RGBA" if seen_through else "RGB")
         pixels = numpy.asarray(image.convert(to[image.mode]) if image.mode in to else image)
+if task == "judge" and content[:2] in (b"II", b"MM"):
+    # Some versions of Pillow silence the warnings of libtiff, which OpenCV prints.
+    import os, re, tempfile
+    import cv2, numpy
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_WARNING)
+    with tempfile.TemporaryFile() as printed:
+        stderr = os.dup(2)
+        os.dup2(printed.fileno(), 2)
+        cv2.imdecode(numpy.frombuffer(content, numpy.uint8), cv2.IMREAD_UNCHANGED)
+        os.dup2(stderr, 2)
+        printed.seek(0)
+        sys.stderr.writelines(re.findall(r"\w*Decode\w*: .*\n", printed.read().decode("latin-1")))
 if task != "judge":
     numpy.save(sys.stdout.buffer, pixels)
     sys.stdout.buffer.write(profile or b"")

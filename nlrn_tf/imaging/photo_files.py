@@ -58,7 +58,7 @@ def suffix_of_result(source: str | os.PathLike, suffix: str) -> str:
 
 
 def num_pictures(path: str | os.PathLike) -> int:
-    """The pages of a TIFF file by its header; 1 of other files, and where it is damaged."""
+    """The number of pages of a TIFF file; 1 of all others, and where its tags are damaged."""
     try:
         stack = open_stack(path, lambda _: None, 0)
     except Exception:  # of many types; reading the file then says what is wrong

@@ -232,7 +232,7 @@ def test_the_limit_is_the_number_of_pixels(refused, accepted, suffix):
 def test_other_formats_are_refused_whatever_their_name(refused):
     content = io.BytesIO()
     PIL.Image.fromarray(picture()).save(content, "PPM")
-    assert "begins as no PNG, JPEG, TIFF, BMP or WebP" in refused(content.getvalue())
+    assert "begins as no PNG, JPEG, TIFF, BMP, WebP, GIF" in refused(content.getvalue())
     assert "begins as no PNG, JPEG" in refused(b"")
 
 

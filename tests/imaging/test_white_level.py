@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.white_level import white_level
+from nlrn_tf.imaging.white_level import WhiteLevel, level_of, white_level
 
 
 def photograph(white, noise=0.05, brightest=1.0, seed=0, shape=(60, 80)):
@@ -83,3 +83,40 @@ def test_black_is_of_any_white():
 def test_other_images_are_refused(image):
     with pytest.raises(NLRNError, match="white level"):
         white_level(image)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype", "white", "black"),
+    [
+        (0, 1, np.float32, 1, 0),
+        (-0.2, 1.3, np.float32, 1, 0),  # noise
+        (0.3, 0.7, np.float16, 1, 0),
+        (-1, 1, np.float32, 1, -1),
+        (0, 0.001, np.float64, 0.001, 0),
+        (0, 255, np.float32, 255, 0),
+        (-20, 290, np.float32, 255, 0),
+        (0, 4000, np.float32, 4095, 0),
+        (5, 123_456, np.float64, 123_456, 0),
+        (0, 3000, np.int16, 4095, 0),
+        (-1024, 3071, np.int16, 3071, -1024),
+        (0, 70_000, np.uint32, 70_000, 0),
+        (0, 0, np.int32, 1, 0),
+        (-5, -5, np.int8, -4, -5),
+    ],
+)
+def test_types_without_a_white_of_their_own(low, high, dtype, white, black):
+    image = np.linspace(low, high, 35).astype(dtype).reshape(5, 7)
+    found = level_of(image)
+    assert found.value == pytest.approx(white, rel=1e-3)
+    assert found.black == pytest.approx(black)
+    assert type(found.value) in (int, float)
+
+
+def test_8_bits_have_their_white():
+    assert level_of(np.zeros((3, 3), np.uint8)) is None
+    assert level_of(np.full((3, 3), 4001, np.uint16)).value == 4095
+
+
+def test_pictures_that_belong_together_have_one_white():
+    one, other = WhiteLevel(1023, True, "one", -3), WhiteLevel(4095, True, "other", 0)
+    assert one | other == other | one == WhiteLevel(4095, True, "other", -3)

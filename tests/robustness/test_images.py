@@ -111,7 +111,8 @@ def check_stack(case):
         assert len(pages) == len(found) or len(pages) == 1
         for page, pixels in zip(pages, found, strict=False):
             assert pixels.shape[:2] in ((page.imagelength, page.imagewidth), page.shape[1::-1])
-            if page.photometric == 1 and page.compression == 1 and page.orientation <= 1:
+            is_whole = page.tags.valueof(0x112, 1) == 1 and page.bitspersample % 8 == 0
+            if page.photometric == 1 and page.compression == 1 and is_whole:
                 samples = np.moveaxis(page.asarray(), 0, -1) if page.planarconfig == 2 else None
                 expected = page.asarray() if samples is None or page.ndim == 2 else samples
                 np.testing.assert_array_equal(pixels, expected)
