@@ -32,6 +32,7 @@ SMALL_RUN = (
 SHORTER = {
     "run_eval.py": ["--max_images=1"],
     "run_restore.py": [],
+    "run_batch.py": [],
     "run_study.py": ["--smoke"],
     "run_maps.py": [],
     "run_train.py": [f"--{flag}" for flag in SMALL_RUN.split()],
