@@ -33,6 +33,7 @@ SMALL_RUN = (
 SHORTER = {
     "run_eval.py": ["--max_images=1"],
     "run_restore.py": [],
+    "run_batch.py": [],
     "run_study.py": ["--smoke"],
     "run_maps.py": [],
     "run_web.py": ["--port=0"],  # it is ended when it is there

@@ -168,6 +168,8 @@ def _one_line() -> Iterator[None]:
         text = _STEP.sub("", str(error))
         if isinstance(error, NLRNError):
             raise NLRNError(text) from error
+        if text.startswith(KeyboardInterrupt.__name__):  # Beam makes an error of it
+            raise KeyboardInterrupt from error
         if _WORKER_ENDED in text:
             raise NLRNError(
                 "a process of the batch was ended from outside; was there too little memory? The "

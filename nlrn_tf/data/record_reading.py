@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import tensorflow as tf
 
 from nlrn_tf.data.record_manifest import SCHEMA_VERSION, RecordSet
@@ -54,22 +55,19 @@ def read_examples(records: RecordSet) -> tf.data.Dataset:
 
 def example_reader(records: RecordSet) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """A function for `tf.data` graphs that reads the example of one image number from disk."""
-    shard_of = tf.range(len(records.images), dtype=tf.int64) % len(records.shards)
-    paths = tf.constant([str(path) for path in records.paths])
-    sizes = tf.constant([shard.bytes for shard in records.shards], tf.int64)
-    starts = tf.constant(records.offsets(), tf.int64)
-    lengths = tf.constant([image.bytes for image in records.images], tf.int64)
+    paths, starts = records.paths, np.array(records.offsets())
+    lengths = np.array([image.bytes for image in records.images])
     parse = _checked_parser(records)
 
+    def read_bytes(index: np.ndarray) -> bytes:
+        with open(paths[index % len(paths)], "rb", buffering=0) as file:
+            file.seek(starts[index])
+            return file.read(lengths[index])
+
     def read(index: tf.Tensor) -> dict[str, tf.Tensor]:
-        shard = shard_of[index]
-        record = tf.data.FixedLengthRecordDataset(
-            paths[shard],
-            record_bytes=lengths[index],
-            header_bytes=starts[index],
-            footer_bytes=sizes[shard] - starts[index] - lengths[index],
-        )
-        return parse(index, record.get_single_element())
+        # TensorFlow's own FixedLengthRecordDataset reads all that lies before a record.
+        serialized = tf.numpy_function(read_bytes, [index], tf.string, stateful=False)
+        return parse(index, tf.ensure_shape(serialized, []))
 
     return read
 

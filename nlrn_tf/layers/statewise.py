@@ -7,7 +7,7 @@ a tensor. `B, H, W, C` are batch, height, width, channels; `T` the number of sta
 import keras
 from keras import ops
 
-from nlrn_tf import backend
+from nlrn_tf.layers import batch_norm
 from nlrn_tf.layers.convolution import convolve
 from nlrn_tf.layers.replicas import mean_over_replicas
 
@@ -52,12 +52,12 @@ class StatewiseBatchNorm(keras.layers.Layer):
         """
         gamma, beta = self.gamma[state], self.beta[state]
         if training:
-            outputs, mean, variance = backend.normalize_by_batch(
+            outputs, mean, variance = batch_norm.normalize_by_batch(
                 inputs, gamma, beta, self.epsilon, mean_over_replicas()
             )
         else:
             mean, variance = self.moving_mean[state], self.moving_variance[state]
-            outputs = backend.normalize(inputs, mean, variance, gamma, beta, self.epsilon)
+            outputs = batch_norm.normalize(inputs, mean, variance, gamma, beta, self.epsilon)
         return outputs, ops.stop_gradient(ops.stack([mean, variance]))
 
     def update(self, statistics):

@@ -1,5 +1,6 @@
 """A file system that is not this machine's."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,6 @@ def test_errors_name_the_file(files):
 
 
 def test_pipes_are_not_waited_for(tmp_path):
-    import os
-
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "file.png").write_bytes(b"")
     assert [*storage.matching(f"{tmp_path}/*.png")] == [str(tmp_path / "file.png")]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nlrn_tf import backend
+from nlrn_tf.layers import batch_norm
 from nlrn_tf.layers.replicas import mean_over_replicas, replicated
 from nlrn_tf.layers.statewise import StatewiseBatchNorm
 
@@ -85,7 +85,7 @@ def test_output_statistics_and_gradients_are_those_of_the_whole_batch(rng, count
         own = [tf.constant(inputs[part]), gamma, beta]
         with tf.GradientTape() as tape:
             tape.watch(own)
-            outputs, *moments = backend.normalize_by_batch(*own, EPSILON, mean_over_replicas())
+            outputs, *moments = batch_norm.normalize_by_batch(*own, EPSILON, mean_over_replicas())
             loss = tf.reduce_sum(tf.sin(outputs) * weights[part])
         return outputs, *moments, *tape.gradient(loss, own)
 
@@ -109,7 +109,7 @@ def test_low_precision_is_normalised_in_float32(rng, count):
     def replica(number):
         part = slice(number * 6 // count, (number + 1) * 6 // count)
         shared = tf.cast(inputs[part], tf.bfloat16)
-        return backend.normalize_by_batch(shared, gamma, beta, EPSILON, mean_over_replicas())
+        return batch_norm.normalize_by_batch(shared, gamma, beta, EPSILON, mean_over_replicas())
 
     results = Meeting(count).run(replica)
     assert {outputs.dtype for outputs, _, _ in results} == {tf.bfloat16}

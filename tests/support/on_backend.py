@@ -10,12 +10,13 @@ import tensorflow as tf
 from keras import ops
 
 from nlrn_tf import backend
+from nlrn_tf.layers import batch_norm
 
 rng = np.random.default_rng(0)
 inputs = rng.normal(3, 2, (2, 5, 4, 6)).astype("float32")
 mean, variance, gamma, beta = rng.uniform(0.5, 2, (4, 6)).astype("float32")
-results = {"normalized": backend.normalize(inputs, mean, variance, gamma, beta, 1e-3)}
-by_batch = backend.normalize_by_batch(inputs, gamma, beta, 1e-3)
+results = {"normalized": batch_norm.normalize(inputs, mean, variance, gamma, beta, 1e-3)}
+by_batch = batch_norm.normalize_by_batch(inputs, gamma, beta, 1e-3)
 results |= dict(zip(("by_batch", "mean", "variance"), by_batch, strict=True))
 
 weights = [ops.convert_to_tensor(x) for x in (mean, variance, gamma)]
