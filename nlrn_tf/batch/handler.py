@@ -19,7 +19,7 @@ from nlrn_tf import backend, cli
 from nlrn_tf.batch import storage
 from nlrn_tf.batch.places import is_local
 from nlrn_tf.errors import NLRNError, blaming
-from nlrn_tf.imaging.files import check_file_size
+from nlrn_tf.imaging.limits import check_file_size
 from nlrn_tf.imaging.photo_files import suffix_of_result
 from nlrn_tf.imaging.photos import Photo
 from nlrn_tf.restoration.one_file import OF_THE_DISK, UNKNOWN, restore_file

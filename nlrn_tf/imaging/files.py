@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from nlrn_tf import machine
 from nlrn_tf.errors import NLRNError, blaming
 from nlrn_tf.files import write_bytes
 from nlrn_tf.imaging.decoding import format_of
@@ -20,6 +19,7 @@ from nlrn_tf.imaging.encoding import encoded, encoded_tiff
 from nlrn_tf.imaging.frames import num_frames
 from nlrn_tf.imaging.further_formats import check_readable
 from nlrn_tf.imaging.kept import Kept
+from nlrn_tf.imaging.limits import check_claims, check_file_size, most_bytes
 from nlrn_tf.imaging.photos import Photo, photo_of
 from nlrn_tf.imaging.stack import Stack, open_stack
 
@@ -37,10 +37,6 @@ READ_SUFFIXES = (
 )
 
 _UNDECODABLE = "not an image that can be decoded ({}); is it complete?"
-# Measured, of 8 bits; 17 of WebP, 22 of 16 bits.
-_BYTES_TO_DECODE = 9
-# Of larger files nothing is read: 16 bytes are more than a pixel takes, tags may take some MiB.
-_BYTES_A_PIXEL, _BYTES_OF_TAGS = 16, 64 << 20
 _HOLD_16_BITS = (".png", ".tif", ".tiff")
 _HOLD_ALPHA = (".png", ".tif", ".tiff", ".webp")
 _HOLD_PROFILE = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -244,10 +240,10 @@ def check_storable(path: str | os.PathLike, image: np.ndarray, scale: float = 1)
 
 def _stack(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> Stack | None:
     def check_size(content: bytes) -> None:
-        _check_size(content, max_pixels)
+        check_claims(content, max_pixels)
 
     try:
-        return open_stack(path, check_size, _most_bytes(max_pixels), accept_damaged)
+        return open_stack(path, check_size, most_bytes(max_pixels), accept_damaged)
     except OSError as error:
         raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:  # nothing is told of pages; the first may be there
@@ -279,12 +275,6 @@ def _named(path: str | os.PathLike) -> Iterator[None]:
         raise NLRNError(f"{path}: {error}") from error
 
 
-def check_file_size(path: str | os.PathLike, size: int, max_pixels: int) -> None:
-    """Raises NLRNError where a file has more bytes than an image of `max_pixels` can."""
-    if size > _most_bytes(max_pixels):
-        raise NLRNError(f"{path}: {size} bytes are too many for max_pixels={max_pixels}")
-
-
 def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
     """The bytes of a file whose size, and that of the image by its header, are allowed.
 
@@ -299,24 +289,5 @@ def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
     except OSError as error:
         raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
     with _named(path):
-        _check_size(content, max_pixels)
+        check_claims(content, max_pixels)
     return content
-
-
-def _check_size(content: bytes, max_pixels: int) -> None:
-    """Raises as `_read`; the NLRNError does not name the file."""
-    width, height = format_of(content).size(content)
-    if width < 1 or height < 1:
-        raise ValueError(f"it claims {width} x {height} pixels")
-    if width * height > max_pixels:
-        raise NLRNError(
-            f"claims {width} x {height} pixels, more than max_pixels={max_pixels}; "
-            "raise that if the image is as large, or restore it in parts"
-        )
-    free = machine.available_memory()
-    if free is not None and width * height * _BYTES_TO_DECODE > free:
-        raise MemoryError
-
-
-def _most_bytes(max_pixels: int) -> int:
-    return _BYTES_A_PIXEL * max_pixels + _BYTES_OF_TAGS
