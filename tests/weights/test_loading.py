@@ -110,3 +110,11 @@ def test_other_files_are_refused(tmp_path, saved):
     dense.save(tmp_path / "dense.keras")
     with pytest.raises(NLRNError, match="not an NLRN"):
         nlrn_tf.load_model(tmp_path / "dense.keras")
+
+
+def test_a_missing_name_lists_those_there_are():
+    with pytest.raises(NLRNError) as raised:
+        nlrn_tf.load_model("denoise_s26")
+    names = [*manifest.packaged_names(), "denoise", "denoise_lite"]
+    listed = str(raised.value).partition("there are: ")[2].rstrip(")").split(", ")
+    assert sorted(listed) == sorted(names)
