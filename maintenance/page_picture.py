@@ -5,7 +5,6 @@ python maintenance/page_picture.py --output=docs/web.png
 It needs playwright and Chromium (`apt-get install chromium`).
 """
 
-import io
 import shutil
 import subprocess
 import sys
@@ -21,9 +20,9 @@ from nlrn_tf.errors import NLRNError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output", "docs/web.png", "PNG file to write.")
+flags.DEFINE_string("weights", "denoise", "Weights that restore the photograph.")
 
-_SIZE = {"width": 1040, "height": 600}
-_COLOURS = 256  # a page has few; of the photograph they are enough
+_SIZE = {"width": 890, "height": 540}
 _PATIENCE = 600_000  # milliseconds
 
 
@@ -50,14 +49,15 @@ def take_picture(address: str, output: str) -> None:
         page.wait_for_selector("#slider img >> nth=1")
         page.mouse.move(5, 5)
         page.wait_for_timeout(1000)  # for what moves
-        content = page.screenshot()
+        page.screenshot(path=output)
         browser.close()
-    with PIL.Image.open(io.BytesIO(content)) as picture:
-        picture.convert("RGB").quantize(_COLOURS).save(output, optimize=True)
+    with PIL.Image.open(output) as picture:
+        picture.convert("RGB").save(output, optimize=True)
 
 
 def main(_):
     command = [sys.executable, Path(__file__).resolve().parents[1] / "run_web.py", "--port=0"]
+    command.append(f"--weights={FLAGS.weights}")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             address = server.stdout.readline().split()[4]

@@ -34,9 +34,9 @@ STYLE = """
 #head h1 { font-weight: 600; margin: 0.4em 0 0.1em; }
 #head p { color: var(--body-text-color-subdued); margin: 0; }
 #photograph { border: 1.5px dashed var(--neutral-400) !important; }
-#slider { min-height: 420px; }
+#slider:has(.empty) { min-height: 420px; }
 #slider .empty { min-height: 420px; }
-#told { align-self: center; flex: 1 1 320px; min-height: 1.6em; }
+#told { align-self: center; flex: 1 1 200px; min-height: 1.6em; }
 #told p { font-size: 1.05em; }
 #examples .label { color: var(--body-text-color-subdued); font-weight: 400; }
 #examples .label svg { display: none; }
