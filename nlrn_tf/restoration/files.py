@@ -127,12 +127,12 @@ class _Folder:
 
     @contextlib.contextmanager
     def image(self, source: Path) -> Iterator[None]:
-        """Whatever goes wrong in the block is the failure of one image."""
+        """Whatever goes wrong in the block is the failure of one image, unless the disk is full."""
         try:
             with blaming(source, _UNKNOWN):
                 yield
         except NLRNError as error:
-            self._report(error)
+            self._fail(error)
 
     def write(self, target: Path, photo: Photo) -> None:
         """Writes a result while the next image is restored.
@@ -153,16 +153,16 @@ class _Folder:
         try:
             writing.result()
         except NLRNError as error:
-            if getattr(error.__cause__, "errno", None) in _OF_THE_DISK:
-                raise
-            self._report(error)
+            self._fail(error)
 
     def close(self) -> None:
         """After an interruption: the file that is being written is completed."""
         if self._writing is not None:
             wait([self._writing])
 
-    def _report(self, error: NLRNError) -> None:
+    def _fail(self, error: NLRNError) -> None:
+        if getattr(error.__cause__, "errno", None) in _OF_THE_DISK:
+            raise error
         self.failures.append(error)
         if self._total > 1:
             self._console.print(self._worded(error), markup=False, emoji=False, soft_wrap=True)
@@ -205,7 +205,7 @@ def _restore_all(
                 if isinstance(found, Stack):
                     check_stack(source, target, found)
                     pages = functools.partial(restored, pages=len(found))
-                    restore_stack(target, found, pages, advance)
+                    restore_stack(target, found, pages, advance, say)
                 else:
                     _check(source, target, found, scale)
                     if found.damage:
