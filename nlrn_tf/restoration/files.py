@@ -54,8 +54,10 @@ def restore_files(
 ) -> int:
     """Restores image files and all images below folders, and writes the results.
 
-    The results keep the 16 bits, the alpha and the colour profile of the inputs
-    (`imaging.files.read_photo`); metadata such as the place and time of a photo are left out.
+    The results keep the type, the alpha and the colour profile of the inputs
+    (`imaging.files.read_pictures`); metadata such as the place and time of a photo are left out.
+    All pages of a TIFF file are restored, and all channels that are pictures of their own, into a
+    TIFF file.
 
     Everything that can be checked without decoding the images is checked before work begins. An
     image that cannot be read, restored or written is reported on standard error; the others are

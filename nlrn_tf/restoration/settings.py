@@ -139,7 +139,10 @@ class OutputSettings:
       NLRNError: a value is not possible, or two contradict each other.
     """
 
-    suffix: str = setting(".png", "Format of the files in an output folder.")
+    suffix: str = setting(
+        ".png",
+        "Format of the files in an output folder; stacks, several channels and floats are .tif.",
+    )
     overwrite: bool = setting(False, "Replace outputs that exist.")
     skip_existing: bool = setting(
         False, "Leave outputs that exist and do the rest: completes an interrupted run."
