@@ -4,9 +4,9 @@
   nlrn-restore photos -o restored
   nlrn-restore small.png -o large.png --task=sr --scale=3
 
-The inputs are grey or colour image files of 8 or 16 bits, and folders, of which all images below
-are taken; what is skipped is told. Bits, alpha, colour profile, resolution and gamma are kept,
-EXIF with --keep_metadata.
+The inputs are grey or colour image files, and folders, of which all images below are taken; what is
+skipped is told. Bits, alpha, colour profile, resolution and gamma are kept, EXIF with
+--keep_metadata. All pages of a TIFF file are restored, into a TIFF file; animations are refused.
 The output is a file for one input file, else a folder. There the images keep their names and
 subfolders (of several inputs, a folder also keeps its own name), and are written as .png, which
 loses nothing, unless --suffix says otherwise. An input is never overwritten.

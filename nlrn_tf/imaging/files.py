@@ -116,10 +116,10 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 def read_photo(
     path: str | os.PathLike, max_pixels: int = MAX_PIXELS, accept_damaged: bool = False
 ) -> Photo:
-    """Reads an image of 8 or 16 bits, grey or colour, with or without alpha.
+    """Reads an image, grey or colour, with or without alpha.
 
-    It is turned upright by its EXIF orientation. Palettes become colours. CMYK becomes RGB by the
-    plain formula, without its profile.
+    It is turned upright by its EXIF orientation. Palettes become colours, CMYK, YCbCr and L*a*b*
+    RGB: CMYK by the plain formula, without its profile.
 
     Args:
       path: of the file.
@@ -128,9 +128,8 @@ def read_photo(
         are black or grey.
 
     Raises:
-      NLRNError: the file is missing, not an image, damaged, or of a kind that is not
-        supported (floating point, several pages, some kinds of TIFF files, see
-        `ImageMetadata.problem`); or it is too large.
+      NLRNError: the file is missing, not an image, damaged, too large, of several pictures (see
+        `read_pictures`), or of a kind that is not supported (see `channels.Channels.problem`).
     """
     stack = _stack(path, max_pixels, accept_damaged)
     if stack:

@@ -46,8 +46,11 @@ class Levels:
         values = restored.astype(np.float64) * self._range + self.black
         lowest = min(self.black, float(image.min()))
         highest = max(self.white, float(image.max()))
-        values = np.clip(values, lowest, highest)
-        return (values if image.dtype.kind == "f" else np.rint(values)).astype(image.dtype)
+        if image.dtype.kind == "f":
+            return np.clip(values, lowest, highest).astype(image.dtype)
+        info = np.iinfo(image.dtype)
+        values = np.clip(values, max(lowest, info.min), min(highest, info.max))
+        return np.rint(values).astype(image.dtype)
 
     @property
     def _range(self) -> float:

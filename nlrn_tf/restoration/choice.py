@@ -4,6 +4,8 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+import numpy as np
+
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import Photo
 from nlrn_tf.imaging.samples import Levels
@@ -61,7 +63,7 @@ class RestorerChoice:
         restorer = self._fixed
         if restorer is None:
             pixels = photo.pixels if levels is None else levels.unit_range(photo.pixels)
-            restorer = self._for_estimate(estimate_noise(pixels), name)
+            restorer = self._for_estimate(estimate_noise(_part_seen(pixels)), name)
         if levels is None:
             return restorer
         return dataclasses.replace(restorer, white_level=levels.white, black_level=levels.black)
@@ -122,3 +124,13 @@ def check_task(model: Model, task: str | None) -> None:
     trained_for = getattr(getattr(model, "config", None), "task", None)
     if task and trained_for and task != trained_for:
         raise NLRNError(f"task={task}: the weights are for {trained_for}; choose other weights")
+
+
+def _part_seen(pixels: np.ndarray) -> np.ndarray:
+    """The smallest rectangle with all that is not transparent; all where nothing is."""
+    if pixels.ndim == 2 or pixels.shape[2] not in (2, 4):
+        return pixels
+    rows, columns = (np.flatnonzero(pixels[..., -1].any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return pixels
+    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -54,9 +54,10 @@ def restore_files(
 ) -> int:
     """Restores image files and all images below folders, and writes the results.
 
-    The results keep the 16 bits, the alpha, the colour profile, the resolution and the gamma of the
-    inputs (`imaging.files.read_photo`); EXIF, such as the place and time of a photo, where
-    `outputs.keep_metadata` wants it.
+    The results keep the type, the alpha, the colour profile, the resolution and the gamma of the
+    inputs (`imaging.files.read_pictures`); EXIF, such as the place and time of a photo, where
+    `outputs.keep_metadata` wants it. All pages of a TIFF file are restored, and all channels that
+    are pictures of their own, into a TIFF file.
 
     Everything that can be checked without decoding the images is checked before work begins. An
     image that cannot be read, restored or written is reported on standard error; the others are
@@ -155,12 +156,12 @@ class _Folder:
 
     @contextlib.contextmanager
     def image(self, source: Path) -> Iterator[None]:
-        """Whatever goes wrong in the block is the failure of one image."""
+        """Whatever goes wrong in the block is the failure of one image, unless the disk is full."""
         try:
             with blaming(source, UNKNOWN):
                 yield
         except NLRNError as error:
-            self._report(error)
+            self._fail(error)
 
     def write(self, target: Path, photo: Photo) -> None:
         """Writes a result while the next image is restored.
@@ -181,16 +182,16 @@ class _Folder:
         try:
             writing.result()
         except NLRNError as error:
-            if getattr(error.__cause__, "errno", None) in OF_THE_DISK:
-                raise
-            self._report(error)
+            self._fail(error)
 
     def close(self) -> None:
         """After an interruption: the file that is being written is completed."""
         if self._writing is not None:
             wait([self._writing])
 
-    def _report(self, error: NLRNError) -> None:
+    def _fail(self, error: NLRNError) -> None:
+        if getattr(error.__cause__, "errno", None) in OF_THE_DISK:
+            raise error
         self.failures.append(error)
         if self._total > 1:
             self._console.print(self._worded(error), markup=False, emoji=False, soft_wrap=True)

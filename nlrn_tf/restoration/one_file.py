@@ -80,7 +80,8 @@ def restore_found(
     restored = functools.partial(_restored, choose=choose, scale=scale)
     if isinstance(found, Stack):
         check_stack(source, target, found)
-        restore_stack(target, found, functools.partial(restored, count=len(found)), on_progress)
+        pages = functools.partial(restored, count=len(found))
+        restore_stack(target, found, pages, on_progress, say)
         return None
     check_photo(target, found, scale)
     check_name(target)

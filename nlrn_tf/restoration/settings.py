@@ -139,7 +139,10 @@ class OutputSettings:
       NLRNError: a value is not possible, or two contradict each other.
     """
 
-    suffix: str = setting(".png", "Format of the files in an output folder.")
+    suffix: str = setting(
+        ".png",
+        "Format of the files in an output folder; stacks, several channels and floats are .tif.",
+    )
     keep_suffix: bool = setting(
         False, "Add the format to the whole name: photo.jpg becomes photo.jpg.png."
     )

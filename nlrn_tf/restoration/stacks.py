@@ -35,6 +35,7 @@ def restore_stack(
     stack: Stack,
     restore_page: RestorePage,
     on_progress: Callable[[float], None],
+    say: Callable[[str], None],
 ) -> None:
     """Writes the restored pages of a stack, atomically. One page at a time is in memory.
 
@@ -46,11 +47,13 @@ def restore_stack(
         writer: StackWriter | None = None
         try:
             for number, photo in enumerate(stack.photos(), 1):
-                name = f"{stack.path.name}, page {number} of {len(stack)}"
+                where = f"page {number} of {len(stack)}"
+                name = f"{stack.path.name}, {where}"
+                if photo.damage:
+                    say(f"{stack.path}, {where}: restored as far as it is there: {photo.damage}")
                 try:
                     restored = restore_page(photo, name, lambda part: on_progress(share * part))
                 except NLRNError as error:
-                    where = f"page {number} of {len(stack)}"
                     raise NLRNError(f"{stack.path}: {where}: {error}") from error
                 tags = restored.tags or KeptTags("<", {}, True, restored.pixels.ndim)
                 if writer is None:

@@ -7,7 +7,7 @@ import pytest
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.colour import rgb_to_grey
 from nlrn_tf.imaging.files import IMAGE_SUFFIXES, find_images, read_image, write_image
-from nlrn_tf.imaging.samples import quantized, to_uint8, unit_range
+from nlrn_tf.imaging.samples import Levels, quantized, to_uint8, unit_range
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".webp"])
@@ -105,3 +105,24 @@ def test_16_bit_ranges_round_trip():
     values = np.arange(65536, dtype=np.uint16)
     np.testing.assert_array_equal(quantized(unit_range(values), np.uint16), values)
     assert quantized(np.array([-1, 2.0]), np.uint16).tolist() == [0, 65535]
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.uint8, np.int16, np.uint16, np.uint32, np.float32, np.float64]
+)
+def test_levels_there_and_back(dtype):
+    values = np.linspace(-1000 if np.dtype(dtype).kind in "if" else 0, 250, 251).astype(dtype)
+    levels = Levels(900, min(float(values.min()), 0))
+    unit = levels.unit_range(values)
+    assert unit.dtype == np.float32
+    assert unit.min() == 0
+    np.testing.assert_allclose(levels.like(values, unit), values, atol=1e-3)
+
+
+def test_no_value_leaves_its_type():
+    """White may be given above the largest that the type has."""
+    image = np.array([[3, 65535]], np.uint16)
+    np.testing.assert_array_equal(Levels(70_000).like(image, np.array([[-1, 1.0]])), [[0, 65535]])
+    signed = np.array([[-128, 127]], np.int8)
+    found = Levels(127, -128).like(signed, np.array([[-0.1, 1.1]]))
+    np.testing.assert_array_equal(found, [[-128, 127]])

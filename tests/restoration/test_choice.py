@@ -118,6 +118,18 @@ def test_a_clean_image_is_left_as_it_is(package, tmp_path):
     assert said[0].endswith("left as it is")
 
 
+def test_the_noise_of_a_cut_out_is_that_of_what_is_seen(package, tmp_path):
+    """Most of it is black and transparent, which is no drawing."""
+    image = to_uint8(noisy(25))
+    height, width = image.shape[:2]
+    wide = np.pad(
+        np.dstack([image, np.full_like(image, 255)]), ((0, 2 * height), (0, width), (0, 0))
+    )
+    _, said = run(tmp_path, {"a.png": wide[..., [0, 0, 0, 1]], "b.png": image})
+    levels = [float(line.split("about ")[1].split()[0].rstrip(",")) for line in said]
+    assert abs(levels[0] - levels[1]) < 1
+
+
 def test_an_uncertain_estimate_is_called_so(package, tmp_path):
     _, said = run(tmp_path, {"a.png": to_uint8(noisy(25, (5, 9)))})
     assert "but that is uncertain: " in said[0]

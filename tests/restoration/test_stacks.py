@@ -186,3 +186,27 @@ def test_a_file_that_is_named_counts_by_its_content(tmp_path):
     Image.fromarray(image).save(tmp_path / "scan.dat", "PNG")
     restore_files(negative, [tmp_path / "scan.dat"], tmp_path / "out.png")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), 255 - image)
+
+
+def test_a_damaged_page_is_said_where_it_is_accepted(tmp_path):
+    from nlrn_tf.restoration.settings import InputSettings
+
+    stack = pages(3, 40, 50, dtype=np.uint8)
+    options = {"photometric": "minisblack", "compression": "zlib", "metadata": None}
+    tifffile.imwrite(tmp_path / "in.tif", stack, **options)
+    content = bytearray((tmp_path / "in.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "in.tif") as file:
+        start, size = file.pages[1].dataoffsets[0], file.pages[1].databytecounts[0]
+    content[start + size // 2 : start + size // 2 + 30] = bytes(30)
+    (tmp_path / "in.tif").write_bytes(content)
+    with pytest.raises(NLRNError, match=r"in\.tif: page 2 of 3 is damaged"):
+        restore_files(negative, [tmp_path / "in.tif"], tmp_path / "out.tif")
+    said = []
+    files.restore_files(
+        *(Restorer(negative), [tmp_path / "in.tif"], tmp_path / "out.tif"),
+        reading=InputSettings(accept_damaged=True),
+        say=said.append,
+    )
+    assert ["page 2 of 3: restored as far as it is there" in line for line in said] == [True]
+    found = tifffile.imread(tmp_path / "out.tif")
+    np.testing.assert_array_equal(found[[0, 2]], 255 - stack[[0, 2]])
