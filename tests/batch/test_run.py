@@ -1,5 +1,6 @@
 """Batches on this machine: complete, the same bytes as one by one, and completed after a kill."""
 
+import errno
 import os
 import random
 import signal
@@ -13,9 +14,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from nlrn_tf.batch import storage
 from nlrn_tf.batch.run import FAILURES, run_batch
 from nlrn_tf.batch.settings import BatchSettings
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.files import writing
 from nlrn_tf.imaging.files import read_photo
 from nlrn_tf.restoration.files import restore_files
 from nlrn_tf.restoration.settings import InputSettings, OutputSettings, RestorationSettings
@@ -172,6 +175,20 @@ def test_what_stops_a_batch_is_one_line(tmp_path, weights):
     assert complaint(settings=missing).startswith("missing.keras: no such weights file")
     with lock_folder(tmp_path / "out"), pytest.raises(NLRNError, match="in use by process"):
         run_batch(photos, str(tmp_path / "out"))
+
+
+def test_a_full_disk_ends_a_batch(tmp_path, weights, monkeypatch):
+    make_photos(tmp_path / "photos", 3)
+
+    def write_bytes(path, content):
+        with writing(path):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(storage, "write_bytes", write_bytes)
+    settings = RestorationSettings(weights=str(weights))
+    with pytest.raises(NLRNError, match=r"\.png: cannot be written \(No space left") as caught:
+        run_batch(str(tmp_path / "photos"), str(tmp_path / "out"), settings)
+    assert str(caught.value).endswith("free some space or choose another place")
 
 
 @pytest.mark.slow
