@@ -42,7 +42,12 @@ _ENTRY = 12  # bytes of a tag in a directory
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}  # of numbers in classic TIFF files
 
 
-def encoded(suffix: str, image: np.ndarray, icc_profile: bytes | None, kept: Kept) -> bytes | None:
+def encoded(
+    suffix: str,
+    image: np.ndarray,
+    icc_profile: bytes | None,
+    kept: Kept = Kept(),  # noqa: B008 (it cannot be changed)
+) -> bytes | None:
     """The bytes of an image file of BGR pixels, None if OpenCV cannot make it.
 
     WebP has no place for the resolution but EXIF.

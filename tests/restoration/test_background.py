@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 READS_FOR_AN_HOUR = """
 import sys, time
 from nlrn_tf import cli
-from nlrn_tf.restoration import files
+from nlrn_tf.restoration import files, one_file
 
 def read(*_):
     sys.stdout.write("reads\\n")  # at once: two threads do
@@ -24,7 +24,7 @@ class Model:
     scale = None
 
 def main(_):
-    files.read_pictures = read
+    one_file.read_pictures = read
     source, output = sys.path.pop(), sys.path.pop()
     files.restore_files(Model(), [source], output, before_loading=cli.start_tensorflow)
 

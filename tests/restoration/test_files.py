@@ -216,7 +216,7 @@ def test_a_result_that_cannot_be_written_does_not_cost_the_others(
             raise error
         write_photo(path, photo)
 
-    monkeypatch.setattr("nlrn_tf.restoration.files.write_photo", write)
+    monkeypatch.setattr("nlrn_tf.restoration.one_file.write_photo", write)
     out = tmp_path / "out"
     with pytest.raises(NLRNError, match="1 of 3"):
         restore_files(negative, [photos], out)
