@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from nlrn_tf.batch import storage
 from nlrn_tf.batch.run import FAILURES, run_batch
 from nlrn_tf.batch.settings import BatchSettings
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import writing
 from nlrn_tf.imaging.files import read_photo
+from nlrn_tf.restoration import one_file
 from nlrn_tf.restoration.files import restore_files
 from nlrn_tf.restoration.settings import InputSettings, OutputSettings, RestorationSettings
 from nlrn_tf.storage.locks import lock_folder
@@ -180,11 +180,11 @@ def test_what_stops_a_batch_is_one_line(tmp_path, weights):
 def test_a_full_disk_ends_a_batch(tmp_path, weights, monkeypatch):
     make_photos(tmp_path / "photos", 3)
 
-    def write_bytes(path, content):
+    def write_photo(path, photo):
         with writing(path):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(storage, "write_bytes", write_bytes)
+    monkeypatch.setattr(one_file, "write_photo", write_photo)
     settings = RestorationSettings(weights=str(weights))
     with pytest.raises(NLRNError, match=r"\.png: cannot be written \(No space left") as caught:
         run_batch(str(tmp_path / "photos"), str(tmp_path / "out"), settings)
