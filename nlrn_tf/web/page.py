@@ -7,7 +7,7 @@ import gradio as gr
 from gradio.processing_utils import save_file_to_cache
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import IMAGE_SUFFIXES
+from nlrn_tf.imaging.files import READ_SUFFIXES
 from nlrn_tf.web import words
 from nlrn_tf.web.desk import Desk
 from nlrn_tf.web.examples import NOISE, write_examples
@@ -85,7 +85,7 @@ def build_page(desk: Desk) -> gr.Blocks:
                 file = gr.File(
                     label="Photograph",
                     show_label=False,
-                    file_types=list(IMAGE_SUFFIXES),
+                    file_types=list(READ_SUFFIXES),
                     height=150,
                     elem_id="photograph",
                 )

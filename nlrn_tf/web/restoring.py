@@ -13,23 +13,19 @@ from rich.console import Console
 from rich.progress import TaskID
 
 from nlrn_tf.errors import NLRNError, blaming
-from nlrn_tf.imaging.files import Photo, read_photo
 from nlrn_tf.imaging.headers import read_shape
+from nlrn_tf.imaging.photo_files import TIFF_SUFFIXES, num_pictures, suffix_of_result
+from nlrn_tf.imaging.photos import Photo
 from nlrn_tf.progress import ImageProgress
 from nlrn_tf.restoration.files import restore_files
 from nlrn_tf.restoration.settings import AUTO, InputSettings, RestorationSettings
 from nlrn_tf.tasks.registry import all_tasks
 from nlrn_tf.web import words
-from nlrn_tf.web.preview import shown_like, write_preview
+from nlrn_tf.web.preview import first_picture, shown_like, write_preview
 from nlrn_tf.web.settings import WebSettings
 
 if typing.TYPE_CHECKING:  # it loads TensorFlow
     from nlrn_tf.restoration.inference import Model
-
-# What a result is written as where the input is of such a format; all others become PNG. Both
-# lose nothing.
-_KEPT_SUFFIXES = (".tif", ".tiff")
-
 
 _KEPT_NETWORKS = 8  # more than are packaged
 
@@ -148,7 +144,8 @@ def restore_upload(
     """
     source, began = Path(path), time.monotonic()
     progress = progress or WatchedProgress()
-    suffix = source.suffix if source.suffix.lower() in _KEPT_SUFFIXES else ".png"
+    kept = source.suffix.lower() in TIFF_SUFFIXES
+    suffix = source.suffix if kept else suffix_of_result(source, ".png")
     target = folder / "restored" / f"{source.stem}{suffix}"
     lines: list[str] = []
     try:
@@ -164,8 +161,8 @@ def restore_upload(
         )
         seconds = time.monotonic() - began
         with blaming(source, "is restored, but cannot be shown ({})"):
-            photo = read_photo(source, reading.max_pixels, reading.accept_damaged)
-            restored = shown_like(read_photo(target, sys.maxsize), photo)
+            photo = first_picture(source, reading.max_pixels, reading.accept_damaged)
+            restored = shown_like(first_picture(target, sys.maxsize), photo)
             previews = folder / "before.png", folder / "after.png"
             write_preview(previews[0], photo, wishes.scale or 1)
             write_preview(previews[1], restored)
@@ -176,6 +173,9 @@ def restore_upload(
         raise NLRNError(words.sentence(text, source)) from error
     notes = [words.note(line, source) for line in lines]
     told = [line for line in notes if line] + [_told_of(restored, wishes, seconds)]
+    pages = num_pictures(target)
+    if pages > 1:
+        told.append(f"All {pages} pages are in the download; the first is shown.")
     return Outcome(target, *previews, told=" ".join(told))
 
 

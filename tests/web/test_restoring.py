@@ -3,6 +3,7 @@ import threading
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 from skimage import data
 
 from nlrn_tf.errors import NLRNError
@@ -58,6 +59,24 @@ def test_the_bytes_are_those_of_the_command(
     assert read_photo(outcome.result).pixels.dtype == image.dtype
     assert "Noise level about" in outcome.told
     assert outcome.told.endswith(f"70x60 pixels, {8 * image.itemsize} bits.")
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_all_pages_are_in_the_download_and_the_first_is_shown(dtype, tmp_path, restored):
+    grey = COLOUR[..., 1] / 255
+    pages = np.stack([grey, grey[::-1]]) * (4095 if dtype == np.uint16 else 1)
+    tifffile.imwrite(tmp_path / "pages.tif", pages.astype(dtype), photometric="minisblack")
+    outcome = restored("pages.tif")
+    assert outcome.told.endswith("All 2 pages are in the download; the first is shown.")
+    assert tifffile.imread(outcome.result).shape == pages.shape
+    assert tifffile.imread(outcome.result).dtype == dtype
+    before = read_photo(outcome.before).pixels
+    np.testing.assert_allclose(before, 255 * grey, atol=1)
+
+
+def test_formats_that_are_only_read_become_png(tmp_path, restored):
+    PIL.Image.fromarray(COLOUR).save(tmp_path / "image.gif")
+    assert restored("image.gif").result.name == "image.png"
 
 
 def test_networks_are_loaded_once(tmp_path, restored, monkeypatch):
