@@ -6,6 +6,9 @@ import warnings
 import PIL.Image
 import tifffile
 
+from nlrn_tf.imaging.decoding import format_of
+
+_HEAD = 1 << 16  # bytes
 _GREY_MODES = ("1", "L", "LA", "La", "I", "F")
 
 
@@ -17,7 +20,7 @@ def read_shape(path: str | os.PathLike) -> tuple[int, int, int] | None:
     Returns:
       None where the header does not tell; reading the image then says what is wrong.
     """
-    for read in (_by_pillow, _by_tifffile):
+    for read in (_by_pillow, _by_tifffile, _by_first_bytes):
         try:
             shape = read(path)
         except Exception:  # of many types, by where the damage is
@@ -40,3 +43,11 @@ def _by_tifffile(path: str | os.PathLike) -> tuple[int, int, int]:
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
         return page.imagelength, page.imagewidth, 3 if page.samplesperpixel >= 3 else 1
+
+
+def _by_first_bytes(path: str | os.PathLike) -> tuple[int, int, int]:
+    """Of images that are too large for Pillow; of unknown channels, and so taken for grey."""
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+    width, height = format_of(head).size(head)
+    return height, width, 1

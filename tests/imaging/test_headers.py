@@ -25,3 +25,13 @@ def test_no_header_is_no_error(tmp_path):
     (tmp_path / "cut.tif").write_bytes(b"II*\0\x08\0\0\0")
     for name in ("text.png", "empty.tif", "cut.tif", "missing.png"):
         assert read_shape(tmp_path / name) is None
+
+
+def test_the_shape_of_a_huge_image_is_told(tmp_path):
+    """Pillow refuses to open it."""
+    from tests.support.damaged import with_size
+    from tests.support.image_files import files_of
+
+    for suffix in (".png", ".bmp", ".tif"):
+        (tmp_path / f"a{suffix}").write_bytes(with_size(files_of(suffix)[0], suffix, 30_000))
+        assert read_shape(tmp_path / f"a{suffix}")[:2] == (30_000, 30_000)
