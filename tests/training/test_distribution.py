@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from nlrn_tf import backend
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import write_image
 from nlrn_tf.model import NLRN
 from nlrn_tf.training import distribution
 from nlrn_tf.training.checkpoint import Checkpoint, checkpoint_path, latest_checkpoint
@@ -54,17 +53,6 @@ LOW_PRECISIONS = ("bfloat16", "float16")
 # A batch norm takes the mean away, so these have no influence and their gradient is rounding alone,
 # which Adam enlarges to whole steps.
 WITHOUT_INFLUENCE = ("conv_in/bias", "conv_a/bias", "conv_b/bias", "g/bias")
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """A data folder with three smooth images."""
-    folder = tmp_path_factory.mktemp("data")
-    y, x = np.mgrid[:40, :50]
-    for name, angle in zip("abc", (0.3, 1.2, 2.0), strict=True):
-        wave = np.sin(0.25 * (x * np.cos(angle) + y * np.sin(angle)))
-        write_image(folder / "photos" / f"{name}.png", (127 + 100 * wave).astype(np.uint8))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -81,14 +81,6 @@ def test_the_copies_learn_different_things(rng, narrow):
     assert np.abs(first - second).max() > 0.1 * np.abs(gradient).max()
 
 
-@pytest.fixture
-def photos(tmp_path, rng):
-    for name in "abc":
-        image = rng.integers(0, 256, (40, 40), np.uint8)
-        nlrn_tf.imaging.files.write_image(tmp_path / "photos" / f"{name}.png", image)
-    return tmp_path
-
-
 def test_a_run_that_starts_from_a_narrower_network_and_widens_it_twice(photos, tmp_path):
     save_model(new_model(SMALL), tmp_path / "narrow.keras")
     config = dataclasses.replace(

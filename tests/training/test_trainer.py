@@ -15,7 +15,6 @@ import pytest
 import nlrn_tf
 from nlrn_tf import precision
 from nlrn_tf.errors import NLRNError, NotFiniteError
-from nlrn_tf.imaging.files import write_image
 from nlrn_tf.training import trainer
 from nlrn_tf.training.checkpoint import latest_checkpoint
 from nlrn_tf.training.curve import read_curve
@@ -25,17 +24,6 @@ from nlrn_tf.weights.loading import save_model
 from tests.support.training import SMALL, arrays, new_batch, new_model
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """A data folder with three smooth images."""
-    folder = tmp_path_factory.mktemp("data")
-    y, x = np.mgrid[:40, :50]
-    for name, angle in zip("abc", (0.3, 1.2, 2.0), strict=True):
-        wave = np.sin(0.25 * (x * np.cos(angle) + y * np.sin(angle)))
-        write_image(folder / "photos" / f"{name}.png", (127 + 100 * wave).astype(np.uint8))
-    return folder
 
 
 def _final(workdir):

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import nlrn_tf
-from nlrn_tf.imaging.files import write_image
 from nlrn_tf.training.checkpoint import latest_checkpoint
 from nlrn_tf.training.settings import TrainingConfig
 from nlrn_tf.training.trainer import train
@@ -22,13 +21,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def photos(tmp_path, rng):
-    for name in "abc":
-        write_image(tmp_path / "photos" / f"{name}.png", rng.integers(0, 256, (40, 40), np.uint8))
-    return tmp_path
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.files import write_image
 from nlrn_tf.storage.locks import lock_folder
 from nlrn_tf.training.checkpoint import latest_checkpoint
 from nlrn_tf.training.trainer import train
@@ -34,16 +33,6 @@ def leave(names):
         leave(names[1:])
 leave(names)
 """
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """A data folder with three images."""
-    folder = tmp_path_factory.mktemp("data")
-    for number, name in enumerate("abc"):
-        image = np.random.default_rng(number).integers(0, 256, (30, 40), np.uint8)
-        write_image(folder / "photos" / f"{name}.png", image)
-    return folder
 
 
 def command(photos, workdir, *flags):

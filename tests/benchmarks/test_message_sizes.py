@@ -1,12 +1,12 @@
 """What replicas tell each other, against the numbers that the network has."""
 
-from benchmarks.communication import counted
+from benchmarks.message_sizes import message_sizes
 
 
 def test_moments_and_gradients_are_counted():
     """Two moments of each channel of a norm: in float64 forwards, in float32 backwards."""
     states, channels, embedding = 2, 6, 3
-    sizes = counted(states, channels)
+    sizes = message_sizes(states, channels)
     norms = 3 * states + 1  # and that of the images, with one channel
     assert len(sizes["moments"]) == 2 * (norms + 1)
     assert sum(sizes["moments"]) == 2 * (8 + 4) * (norms * channels + 1)
