@@ -248,7 +248,9 @@ def _stack(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> St
     except ValueError as error:  # nothing is told of pages; the first may be there
         if accept_damaged:
             return None
-        raise NLRNError(f"{path}: is damaged ({error})") from error
+        raise NLRNError(
+            f"{path}: is damaged ({error}); accept_damaged=True restores what is there"
+        ) from error
 
 
 def _single(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> Photo:
