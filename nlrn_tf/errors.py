@@ -58,6 +58,15 @@ def blaming(path: str | os.PathLike, words: str) -> Iterator[None]:
         raise NLRNError(f"{path}: {words.format(reason_of(error))}") from error
 
 
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """Puts the name of a file before an `NLRNError` of the block, which does not tell it."""
+    try:
+        yield
+    except NLRNError as error:
+        raise NLRNError(f"{path}: {error}") from error
+
+
 def reason_of(error: Exception) -> str:
     """One line about an exception of others, with its type where the text alone says little."""
     text = " ".join(str(error).split())

@@ -107,11 +107,9 @@ def here(place: str, check_size: Callable[[int], None]) -> Iterator[Path]:
     if is_local(place):
         yield Path(place)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / os.path.basename(place)
+    with _stand_in(place) as copy:
         copy.write_bytes(read(place, check_size))
-        with _called(copy, place):
-            yield copy
+        yield copy
 
 
 @contextlib.contextmanager
@@ -127,19 +125,20 @@ def arriving(place: str, output: str) -> Iterator[Path]:
     if is_local(place):
         yield Path(place)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / os.path.basename(place)
-        with _called(file, place):
-            yield file
+    with _stand_in(place) as file:
+        yield file
         write(place, file.read_bytes(), output)
 
 
 @contextlib.contextmanager
-def _called(path: Path, place: str) -> Iterator[None]:
-    try:
-        yield
-    except NLRNError as error:
-        raise NLRNError(str(error).replace(str(path), place)) from error.__cause__
+def _stand_in(place: str) -> Iterator[Path]:
+    """A temporary path of the same name, for which errors of the block name the place."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / os.path.basename(place)
+        try:
+            yield path
+        except NLRNError as error:
+            raise NLRNError(str(error).replace(str(path), place)) from error.__cause__
 
 
 def remove_unfinished(output: str) -> None:

@@ -19,8 +19,7 @@ from nlrn_tf.data.record_manifest import RecordSet
 from nlrn_tf.datasets.sources import public_sets
 from nlrn_tf.errors import NLRNError, printable
 from nlrn_tf.files import write_text
-from nlrn_tf.imaging.files import IMAGE_SUFFIXES
-from nlrn_tf.imaging.folders import Skipped, images_below
+from nlrn_tf.imaging.folders import Skipped, some_images_below
 from nlrn_tf.storage.reading import read_json
 from nlrn_tf.storage.schema import Matching, Within
 
@@ -60,16 +59,10 @@ def source_images(
     Raises:
       NLRNError: it is missing, cannot be read, or holds no image; says what to do.
     """
-    folder, skipped = Path(data_dir) / source, skipped or Skipped()
     try:
-        images = images_below(folder, skipped)
-        if not images:
-            said = skipped.told()
-            said = f"; {said}" if said else ""
-            raise NLRNError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)}){said}")
+        return some_images_below(Path(data_dir) / source, skipped or Skipped())
     except NLRNError as error:
         raise NLRNError(f"{error}; {_advice(data_dir, source)}") from error
-    return images
 
 
 def tell_skipped(skipped: Skipped) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nlrn_tf.datasets.benchmarks import BENCHMARKS, Benchmark, benchmark_images
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.folders import Skipped, images_below
+from nlrn_tf.imaging.folders import Skipped, some_images_below
 from nlrn_tf.imaging.headers import read_shape
 from nlrn_tf.tasks.registry import all_tasks, task_names
 
@@ -70,12 +70,9 @@ def own_set(name: str) -> Benchmark:
 def _named(folder: Path, skipped: Skipped) -> dict[str, Path]:
     """The images below a folder by name without suffix, which scores and results are kept under."""
     named: dict[str, Path] = {}
-    for path in images_below(folder, skipped):
+    for path in some_images_below(folder, skipped):
         if named.setdefault(path.stem, path) != path:
             raise NLRNError(f"{path}: has the same name as {named[path.stem]}; rename one of them")
-    if not named:
-        said = skipped.told()
-        raise NLRNError(f"{folder}: holds no image" + (f"; {said}" if said else ""))
     return named
 
 

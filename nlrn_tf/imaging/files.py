@@ -4,15 +4,13 @@ Arrays are uint8, `[H, W]` for grey and `[H, W, 3]` in RGB order for colour. Wha
 also have 16 bits (uint16) and alpha as a last channel: `[H, W, 2]`, `[H, W, 4]`.
 """
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from nlrn_tf.errors import NLRNError, blaming
+from nlrn_tf.errors import NLRNError, blaming, naming
 from nlrn_tf.files import write_bytes
 from nlrn_tf.imaging.decoding import format_of
 from nlrn_tf.imaging.encoding import encoded, encoded_tiff
@@ -257,7 +255,7 @@ def _single(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> P
     """The photo in a file of one. Raises NLRNError."""
     with blaming(path, _UNDECODABLE):
         content = _read(path, max_pixels)
-        with _named(path):
+        with naming(path):
             check_readable(format_of(content).name, content)
             count = num_frames(content)
             if count > 1:
@@ -265,15 +263,6 @@ def _single(path: str | os.PathLike, max_pixels: int, accept_damaged: bool) -> P
                     f"holds {count} pictures, as an animation does; split it into files of one"
                 )
             return photo_of(content, accept_damaged)
-
-
-@contextlib.contextmanager
-def _named(path: str | os.PathLike) -> Iterator[None]:
-    """Puts the name of a file before an NLRNError of the block."""
-    try:
-        yield
-    except NLRNError as error:
-        raise NLRNError(f"{path}: {error}") from error
 
 
 def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
@@ -289,6 +278,6 @@ def _read(path: str | os.PathLike, max_pixels: int) -> bytes:
         content = Path(path).read_bytes()
     except OSError as error:
         raise NLRNError(f"{path}: cannot be read ({error.strerror or error})") from error
-    with _named(path):
+    with naming(path):
         check_claims(content, max_pixels)
     return content

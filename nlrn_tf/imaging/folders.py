@@ -81,6 +81,22 @@ def images_below(
     return sorted(images)
 
 
+def some_images_below(
+    folder: str | os.PathLike, skipped: Skipped, output: str | os.PathLike | None = None
+) -> list[Path]:
+    """As `images_below`, at least one.
+
+    Raises:
+      NLRNError: as there, or the folder holds no image.
+    """
+    images = images_below(folder, skipped, output)
+    if not images:
+        told = skipped.told()
+        suffixes = ", ".join(READ_SUFFIXES)
+        raise NLRNError(f"{folder}: holds no image ({suffixes})" + (f"; {told}" if told else ""))
+    return images
+
+
 def _is_entered(folder: Path, skipped: Skipped) -> bool:
     if folder.name.startswith("."):
         skipped.add(HIDDEN, [folder])

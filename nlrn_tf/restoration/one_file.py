@@ -1,15 +1,14 @@
 """One image file: what is in it, restoring its pictures, writing the result."""
 
-import contextlib
 import dataclasses
 import errno
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from nlrn_tf.errors import NLRNError, blaming
+from nlrn_tf.errors import blaming, naming
 from nlrn_tf.imaging.files import read_pictures
 from nlrn_tf.imaging.headers import read_shape
 from nlrn_tf.imaging.photo_files import check_photo, write_photo
@@ -44,7 +43,7 @@ def read_file(path: Path, reading: InputSettings, scale: float, keep_exif: bool)
     """
     shape = read_shape(path)
     if shape is not None and shape[0] * shape[1] <= reading.max_pixels:
-        with _named(path):  # before the pixels are decoded
+        with naming(path):  # before the pixels are decoded
             check_memory_for(shape, scale)
     found = read_pictures(path, reading.max_pixels, reading.accept_damaged)
     if isinstance(found, Stack) or keep_exif:
@@ -85,13 +84,13 @@ def restore_found(
         return None
     check_photo(target, found, scale)
     check_name(target)
-    with _named(source):
+    with naming(source):
         check_memory(found.pixels, scale)
     if found.damage:
         say(f"{source}: restored as far as it is there: {found.damage}")
     if lost := found.kept.lost(target.suffix.lower()):
         say(f"{source}: {target.suffix} does not keep {' and '.join(lost)}")
-    with _named(source):
+    with naming(source):
         return restored(found, source.name, on_progress)
 
 
@@ -142,15 +141,6 @@ def restore_file(
     if restored is not None:
         write_result(target, restored)
     return pixels, None if isinstance(found, Stack) else found.damage
-
-
-@contextlib.contextmanager
-def _named(source: Path) -> Iterator[None]:
-    """Puts the name of a file before an NLRNError of the block."""
-    try:
-        yield
-    except NLRNError as error:
-        raise NLRNError(f"{source}: {error}") from error
 
 
 def _restored(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nlrn_tf.errors import NLRNError, reason_of
 from nlrn_tf.imaging.files import IMAGE_SUFFIXES, READ_SUFFIXES, is_image
-from nlrn_tf.imaging.folders import Skipped, images_below
+from nlrn_tf.imaging.folders import Skipped, some_images_below
 from nlrn_tf.imaging.photo_files import suffix_of_result
 
 # Here os.path asks for files: Path.exists raises where the system does not allow a name.
@@ -84,13 +84,7 @@ def _sources(inputs: list[Path], output: Path, skipped: Skipped) -> Iterator[tup
             yield path, Path(path.name)
             continue
         root = Path() if len(inputs) == 1 else Path(path.resolve().name)
-        images = images_below(path, skipped, output)
-        if not images:
-            said = skipped.told()
-            raise NLRNError(
-                f"{path}: holds no image ({', '.join(READ_SUFFIXES)})" + (f"; {said}" * bool(said))
-            )
-        for image in images:
+        for image in some_images_below(path, skipped, output):
             yield image, root / image.relative_to(path)
 
 
