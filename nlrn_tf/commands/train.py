@@ -28,8 +28,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "init_weights",
         None,
-        "Packaged name or .keras file to start from; a narrower network is widened (empty: "
-        "random weights).",
+        "Packaged name or .keras file to start from; a narrower network is widened, a denoiser for "
+        "another level scaled to this one (empty: random weights).",
     )
     cli.define_flags(TrainingConfig, skip=["network"])
     cli.define_flags(NLRNConfig, skip=_derived())

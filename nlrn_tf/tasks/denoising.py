@@ -74,6 +74,9 @@ class Denoising(Task):
         shape = (config.patch_size, config.patch_size, 1)
         clean = tf.ensure_shape(take(config.patch_size), shape)
         noise = tf.random.stateless_normal(shape, noise_seed)
+        if config.noise_levels:
+            scales = tf.constant([config.noise_sigma / level for level in config.noise_levels])
+            clean *= scales[draws.below(len(config.noise_levels))]
         return clean + noise * (config.noise_sigma / 255), clean
 
     def short(self, *, noise_sigma):
@@ -103,6 +106,11 @@ class Denoising(Task):
         sigma = config.noise_sigma
         if not (math.isfinite(sigma) and sigma >= 0):
             raise NLRNError(f"noise_sigma={sigma} is not allowed: give at least 0 (grey levels)")
+        levels = config.noise_levels
+        if not all(math.isfinite(level) and level >= max(sigma, 1e-9) for level in levels):
+            raise NLRNError(
+                f"noise_levels={levels} is not allowed: give levels of at least noise_sigma={sigma:g}"
+            )
 
     def restoring(self, config, *, noise_sigma):
         return {} if config.noise_sigma is None else {"noise_sigma": noise_sigma}

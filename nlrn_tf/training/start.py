@@ -26,6 +26,7 @@ from nlrn_tf.training.settings import (
     may_widen,
 )
 from nlrn_tf.training.state import FIRST_LOSS_SCALE, check_state, first_state, is_numbered, named
+from nlrn_tf.weights.levels import at_level
 from nlrn_tf.weights.loading import load_model
 from nlrn_tf.weights.manifest import training_sources
 
@@ -44,6 +45,7 @@ def fresh_run(config: TrainingConfig, init_weights: str | None) -> Checkpoint:
     else:
         model = load_model(init_weights)
         _require_a_start(model.config, network, init_weights)
+        model = _at_level_of(network, model)
     sizes = {name: getattr(model.config, name) for name in GROWING}
     seen = () if init_weights is None else training_sources(init_weights, model.config)
     return Checkpoint(first_state(model, config), **sizes, trained_on=list(seen))
@@ -79,6 +81,12 @@ def network_config(
     before = getattr(sizes, "trained_on", ())
     seen = tuple(dict.fromkeys((*before, *config.sources)))
     return dataclasses.replace(config.network, **grown, unroll=unroll, trained_on=seen)
+
+
+def _at_level_of(trained: NLRNConfig, model: NLRN) -> NLRN:
+    """A denoiser for the level that is to be trained, where it is for another."""
+    levels = (model.config.noise_sigma, trained.noise_sigma)
+    return model if None in levels or levels[0] == levels[1] else at_level(model, levels[1])
 
 
 def _initialize_by_xavier(model: NLRN, seed: int) -> None:

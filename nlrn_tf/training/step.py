@@ -53,11 +53,9 @@ class TrainingStep:
         for degraded, clean in batches:
             state, parts = self._accumulate(state, degraded, clean)
             sums = parts if sums is None else {name: sums[name] + parts[name] for name in parts}
-        means = {name: total / len(batches) for name, total in sums.items()}
-        loss = means.pop(_LOSS)
-        state, norm, finite = self._apply(state, statistics, means, loss, np.float32(learning_rate))
-        mse = 2 * loss / GREY_LEVELS**2
-        return state, {"loss": loss, "mse": mse, "gradient_norm": norm, "finite": finite}
+        # All in one call: outside compiled functions each operation waits for its own dispatch.
+        parts, rate = np.float32(len(batches)), np.float32(learning_rate)
+        return self._apply(state, statistics, sums, parts, rate)
 
     def _gradients(self, state, degraded, clean):
         """The state with new moving statistics, and the gradients by name, with the loss."""
@@ -81,8 +79,14 @@ class TrainingStep:
         moved = dict(zip(non_trainable_names, statistics, strict=True))
         return {**state, "non_trainable": moved}, {**parts, _LOSS: loss}
 
-    def _update(self, state, statistics, gradients, loss, learning_rate):
-        """The next state; `statistics` are the moving ones before this step."""
+    def _update(self, state, statistics, sums, parts, learning_rate):
+        """The next state and the metrics.
+
+        `statistics` are the moving ones before this step, `sums` the gradients by name and the
+        loss, added up over the `parts`.
+        """
+        gradients = {name: total / parts for name, total in sums.items()}
+        loss = gradients.pop(_LOSS)
         norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in gradients.values()))
         finite = ops.logical_and(ops.isfinite(norm), ops.isfinite(loss))
         factor = ops.minimum(1.0, self._config.clip_norm / (norm + 1e-12))
@@ -97,7 +101,12 @@ class TrainingStep:
             if part != "counters"
         }
         counters = self._counters(state["counters"], finite)
-        return {**kept, "counters": counters}, norm, ops.cast(finite, "float32")
+        return {**kept, "counters": counters}, {
+            "loss": loss,
+            "mse": 2 * loss / GREY_LEVELS**2,
+            "gradient_norm": norm,
+            "finite": ops.cast(finite, "float32"),
+        }
 
     def _averages(self, state):
         # The decay rises with the steps, or the first weights would stay in the average.

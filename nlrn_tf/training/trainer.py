@@ -72,7 +72,7 @@ def train(
       data_dir: the data sets, one folder each.
       records_dir: TFRecords, made when missing; default `workdir/records`.
       init_weights: packaged name or `.keras` file to start from instead of random weights. A
-        narrower network is widened.
+        narrower network is widened, a denoiser for another level scaled to that of the training.
       on_start: called when the settings and the data have been found to be right.
 
     Returns:
@@ -190,6 +190,7 @@ class _Trainer:
                 batch_size=phase.batch_size,
                 patch_size=phase.patch_size,
                 noise_sigma=config.noise_sigma,
+                noise_levels=config.noise_levels,
                 scales=config.scales,
                 seed=config.seed,
                 exclude=config.validation_images,

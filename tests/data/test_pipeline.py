@@ -58,6 +58,25 @@ def test_clean_patches_are_crops_and_the_noise_is_gaussian(records, images):
     assert abs(neighbours) < 0.02
 
 
+def test_every_level_is_drawn_and_is_the_scale_of_the_image(tmp_path):
+    records = make_records(tmp_path, {"white": np.full((20, 20), 255, np.uint8)})
+    config = PipelineConfig("denoise", patch_size=9, noise_sigma=15, noise_levels=(15, 30, 50))
+    degraded, clean = take(records, config, 900)
+    whites = clean[:, 0, 0]
+    np.testing.assert_array_equal(clean, np.broadcast_to(whites[:, None, None], clean.shape))
+    scales, counts = np.unique(whites, return_counts=True)
+    np.testing.assert_allclose(scales, [0.3, 0.5, 1], rtol=1e-6)
+    assert counts.min() > 240
+    for scale in scales:  # restored by f(y) = f0(a y) / a, the noise is that of the level
+        noise = (degraded - clean)[whites == scale] * 255
+        assert noise.std() == pytest.approx(15, rel=0.02)
+
+
+def test_a_level_below_the_noise_is_refused():
+    with pytest.raises(NLRNError, match=r"noise_levels=.*at least noise_sigma=25"):
+        PipelineConfig("denoise", noise_sigma=25, noise_levels=(15, 25))
+
+
 @pytest.mark.parametrize("size", [(12, 14), (6, 7)], ids=["larger", "smaller than the patch"])
 def test_every_position_and_orientation_is_equally_likely(size, tmp_path):
     image = random_image(*size, 7)
