@@ -109,7 +109,7 @@ class Denoising(Task):
         levels = config.noise_levels
         if not all(math.isfinite(level) and level >= max(sigma, 1e-9) for level in levels):
             raise NLRNError(
-                f"noise_levels={levels} is not allowed: give levels of at least noise_sigma={sigma:g}"
+                f"noise_levels={levels} is not allowed: give at least noise_sigma={sigma:g} each"
             )
 
     def restoring(self, config, *, noise_sigma):

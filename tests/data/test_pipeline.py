@@ -73,7 +73,7 @@ def test_every_level_is_drawn_and_is_the_scale_of_the_image(tmp_path):
 
 
 def test_a_level_below_the_noise_is_refused():
-    with pytest.raises(NLRNError, match=r"noise_levels=.*at least noise_sigma=25"):
+    with pytest.raises(NLRNError, match=r"noise_levels=.*at least noise_sigma=25 each"):
         PipelineConfig("denoise", noise_sigma=25, noise_levels=(15, 25))
 
 
