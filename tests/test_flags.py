@@ -40,6 +40,14 @@ def start(monkeypatch, tmp_path):
     return call
 
 
+GPU_NAMES = ("denoise", "denoise_s15", "denoise_s25", "denoise_s50", "sr")
+
+
+@pytest.fixture
+def gpu_configs(start):
+    return {name: start(f"--flagfile={FLAGS / 'gpu' / name}.cfg")[1] for name in GPU_NAMES}
+
+
 @pytest.fixture
 def configs(start):
     return {name: start(f"--flagfile={FLAGS / name}.cfg")[1] for name in NAMES}
@@ -183,9 +191,40 @@ def test_the_lite_network_differs_in_its_size_and_its_schedule_only(configs):
     assert all(lite[name] < full[name] for name in sizes - {"non_local_every"})
 
 
-def test_the_recipes_make_the_packaged_networks(configs):
+class TestGpuRecipes:
+    def test_they_say_how_to_run_them(self):
+        assert {path.stem for path in (FLAGS / "gpu").iterdir()} == set(GPU_NAMES)
+        for name in GPU_NAMES:
+            head = (FLAGS / "gpu" / f"{name}.cfg").read_text().split("\n--")[0]
+            command = f"# KERAS_BACKEND=jax python run_train.py --flagfile=flags/gpu/{name}.cfg "
+            assert command in head
+            assert f"--data_dir=data --workdir=runs/{name}\n" in f"{head}\n"
+
+    def test_the_networks_are_that_of_the_paper(self, gpu_configs):
+        for config in gpu_configs.values():
+            assert config.network.non_local_every == 1
+            sizes = (config.filters, config.embedding_size, config.num_states)
+            assert sizes == ((128,), (64,), (12,))
+            assert (config.network.window_size, config.clip_norm) == (45, 0.5)
+
+    def test_they_hold_out_and_see_the_images_of_the_others(self, configs, gpu_configs):
+        for name, config in gpu_configs.items():
+            other = configs["sr" if name == "sr" else "denoise_s25"]
+            for setting in ("task", "sources", "scales", "scale_augmentation", "validation_images"):
+                assert getattr(config, setting) == getattr(other, setting), (name, setting)
+
+    def test_one_learns_every_level_and_the_others_one(self, gpu_configs):
+        every = gpu_configs["denoise"]
+        assert min(every.noise_levels) == every.noise_sigma == 15
+        for level in (15, 25, 50):
+            config = gpu_configs[f"denoise_s{level}"]
+            assert (config.noise_sigma, config.noise_levels) == (level, ())
+
+
+def test_the_recipes_make_the_packaged_networks(configs, gpu_configs):
+    """That for a GPU made the last of a network's starts, where there is one."""
     for name, entry in manifest().items():
-        config, made = configs[name], entry["config"]
+        config, made = (configs | gpu_configs)[name], entry["config"]
         for setting in ("filters", "embedding_size", "num_states"):
             assert made[setting] == getattr(config, setting)[-1], (name, setting)
         for setting in ("task", "window_size", "non_local_every"):

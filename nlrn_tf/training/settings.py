@@ -159,7 +159,10 @@ class TrainingConfig:
         (), "Images held out, such as BSDS500/train/100075."
     )
     validation_crop: int = setting(
-        0, "Side of the central part of them that is used, in pixels (0: the whole image)."
+        0,
+        "Side of the central part of them that is used, in pixels (0: the whole image). Changed, "
+        "the curve begins anew.",
+        may_change=True,
     )
     validation_minutes: float = setting(10.0, "Minutes between validations.", may_change=True)
     validation_steps: int = setting(

@@ -63,6 +63,8 @@ def resumed_run(config: TrainingConfig, workdir: Path) -> Checkpoint | None:
     _require_same_run(run, config, workdir)
     with reading(checkpoint_path(workdir / "checkpoints", run.step), PROBLEM, REMEDY):
         check_state(run.state, network_config(config, run), config.ema_decay > 0)
+    if run.config.get("validation_crop", config.validation_crop) != config.validation_crop:
+        run.best, run.curve, run.weights_step = None, [], -1  # other images, other scores
     for phase in config.phases():
         if phase.filters > run.filters:
             _require_width(run, phase, workdir)

@@ -15,7 +15,7 @@ def register_with_keras() -> None:
     """Registers the network now where Keras is loaded, else as soon as it is."""
     if "keras" in sys.modules:
         # Not while Keras itself is being loaded: then it asks for us, not the other way round.
-        if not getattr(sys.modules["keras"].__spec__, "_initializing", False):
+        if not _is_being_imported(sys.modules["keras"]):
             importlib.import_module("nlrn_tf.model")
     elif not any(isinstance(finder, _KerasFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _KerasFinder())
@@ -48,4 +48,11 @@ class _RegisteringLoader(importlib.abc.Loader):
         module.__spec__.loader = module.__loader__ = self._loader
         sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, _KerasFinder)]
         self._loader.exec_module(module)
-        importlib.import_module("nlrn_tf.model")
+        # A module of ours that asks for Keras is imported to its end first: the network needs it.
+        ours = [each for name, each in sys.modules.items() if name.startswith("nlrn_tf.")]
+        if not any(map(_is_being_imported, ours)):
+            importlib.import_module("nlrn_tf.model")
+
+
+def _is_being_imported(module: types.ModuleType) -> bool:
+    return getattr(module.__spec__, "_initializing", False)

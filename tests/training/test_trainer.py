@@ -86,10 +86,21 @@ class TestRun:
 
     def test_a_work_folder_of_another_run_is_refused(self, photos, tmp_path):
         train(SMALL, workdir=tmp_path, data_dir=photos)
-        for change in ({"noise_sigma": 50.0}, {"validation_crop": 12}):
+        for change in ({"noise_sigma": 50.0}, {"noise_levels": (50.0,)}):
             other = dataclasses.replace(SMALL, **change)
             with pytest.raises(NLRNError, match=f"a run with {next(iter(change))}="):
                 train(other, workdir=tmp_path, data_dir=photos)
+
+    def test_another_crop_of_the_validation_begins_the_curve_anew(self, photos, tmp_path):
+        config = dataclasses.replace(SMALL, steps=3, validation_steps=1)
+        train(config, workdir=tmp_path, data_dir=photos)
+        before = read_curve(tmp_path / "curve.csv")
+        config = dataclasses.replace(config, validation_crop=20)
+        train(config, workdir=tmp_path, data_dir=photos)
+        rows = read_curve(tmp_path / "curve.csv")
+        assert (before["step"].tolist(), rows["step"].tolist()) == ([1, 2, 3], [3])
+        assert rows["val_psnr"][0] != before["val_psnr"][-1]
+        assert _final(tmp_path).best == pytest.approx(rows["val_psnr"][0], abs=1e-4)
 
     def test_a_run_that_goes_on_in_float16_gets_its_loss_scale(self, photos, tmp_path):
         config = dataclasses.replace(SMALL, steps=1, validation_images=())
@@ -122,6 +133,16 @@ class TestRun:
         save_model(nlrn_tf.NLRN(without), other)
         with pytest.raises(NLRNError, match=r"other\.keras: has correlation_propagation=False"):
             train(SMALL, workdir=tmp_path / "c", data_dir=photos, init_weights=other)
+
+    def test_a_start_for_another_level_is_scaled_to_that_of_the_training(self, photos, tmp_path):
+        first = train(SMALL, workdir=tmp_path / "a", data_dir=photos)
+        config = dataclasses.replace(SMALL, steps=1, learning_rate=1e-12, noise_sigma=50.0)
+        second = train(config, workdir=tmp_path / "b", data_dir=photos, init_weights=str(first))
+        expected = nlrn_tf.load_model(first, noise_sigma=50.0)
+        network = nlrn_tf.load_model(second)
+        assert (network.config.noise_sigma, network.config.trained_sigma) == (50, None)
+        for x, y in zip(expected.trainable_variables, network.trainable_variables, strict=True):
+            np.testing.assert_allclose(x, y, atol=1e-6)
 
     def test_stops_after_many_steps_without_a_finite_gradient(self, photos, tmp_path, monkeypatch):
         config = dataclasses.replace(SMALL, steps=50, max_skipped=3)

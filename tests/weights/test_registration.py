@@ -28,6 +28,11 @@ def run(program):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("first", ["layers.similarity", "studies.complexity", "weights.loading"])
+def test_any_module_may_be_the_first(first):
+    run(f"import nlrn_tf.{first}, sys; assert 'keras' in sys.modules; import nlrn_tf.model")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "imports",
