@@ -22,10 +22,11 @@ flags.DEFINE_string("name", None, "Name of the packaged network, such as denoise
 flags.DEFINE_string(
     "workdir", None, "Folder of the training run. Left out, the packaged weights get more scores."
 )
-flags.DEFINE_string(
+flags.DEFINE_list(
     "continues",
-    None,
-    "Name of packaged weights that the run started from: its curve goes on from theirs.",
+    [],
+    "Names of packaged weights that the run and those before it started from, in order: its steps, "
+    "minutes, starts and curve go on from theirs.",
 )
 flags.DEFINE_list("scores", [], "Files that run_eval.py --json wrote for its weights.")
 

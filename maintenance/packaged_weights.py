@@ -31,7 +31,7 @@ def package_weights(
     scores: Sequence[str | os.PathLike],
     weights_dir: str | os.PathLike = WEIGHTS_DIR,
     *,
-    continues: str | None = None,
+    continues: Sequence[str] = (),
 ) -> dict:
     """Copies the weights of a run into the package and writes their entry in the manifest.
 
@@ -40,8 +40,9 @@ def package_weights(
       workdir: of the run; its `best.keras` is taken, which validation has chosen.
       scores: files that `run_eval.py --json` wrote for these weights.
       weights_dir: of the package.
-      continues: name of the packaged weights that the run started from, when steps, minutes,
-        starts and curve shall go on from theirs.
+      continues: names of the packaged weights that the run and those before it started from, in
+        order, when steps, minutes and starts shall go on from theirs. Of their curves those parts
+        are kept that were validated at the same level.
 
     Returns:
       The entry: sha256 of the packaged file and of that of the run, configuration, steps and
@@ -64,14 +65,10 @@ def package_weights(
     entries = _merged([], scores, {sha256(source)})
     starts = read_history(workdir)
     curve = weights_dir / f"{name}_curve.csv"
-    if continues:
-        before = _entry_before(continues, starts, weights_dir)
-        rows = _joined_curves(weights_dir / before["curve"], before, run_curve)
-    else:
-        before = {"steps": 0, "minutes": 0, "starts": []}
-        rows = run_curve.read_text()
+    before = [_entry_before(packaged, starts, weights_dir) for packaged in continues]
     steps, minutes = _extent_of_best(run_curve)
     model = load_model(source, unroll=False)
+    rows = _joined_curves(before, model.config.noise_sigma, weights_dir, run_curve)
     weights = weights_dir / f"{name}.keras"
     save_model(model, weights)
     write_text(curve, rows)
@@ -80,11 +77,11 @@ def package_weights(
         "run_sha256": sha256(source),
         "config": model.config.to_dict(),
         "parameters": model.count_params(),
-        "steps": before["steps"] + steps,
-        "minutes": round(before["minutes"] + minutes, 1),
+        "steps": sum(each["steps"] for each in before) + steps,
+        "minutes": round(sum(each["minutes"] for each in before) + minutes, 1),
         "best_validation_psnr": checkpoint.best,
         "training": {key: value for key, value in checkpoint.config.items() if value},
-        "starts": [*before["starts"], *starts],
+        "starts": [*(start for each in before for start in each["starts"]), *starts],
         "curve": curve.name,
         "scores": entries,
     }
@@ -102,15 +99,26 @@ def _entry_before(name: str, starts: list[dict], weights_dir: Path) -> dict:
     return before
 
 
-def _joined_curves(packaged: Path, before: dict, run: Path) -> str:
-    """The packaged curve up to the weights that were packaged, then that of the run, as CSV."""
-    old, new = read_curve(packaged), read_curve(run)
-    kept = old["step"] <= before["steps"]
-    new["step"] += before["steps"]
-    new["minutes"] += before["minutes"]
-    columns = [np.concatenate([old[name][kept], new[name]]) for name in COLUMNS]
+def _joined_curves(
+    before: list[dict], noise_sigma: float | None, weights_dir: Path, run: Path
+) -> str:
+    """The packaged curves up to the weights that were packaged, then that of the run, as CSV."""
+    parts, steps, minutes = [], 0, 0.0
+    for entry in before:
+        if entry["config"].get("noise_sigma") == noise_sigma:
+            curve = read_curve(weights_dir / entry["curve"])
+            kept = curve["step"] <= entry["steps"]
+            part = {name: values[kept] for name, values in curve.items()}
+            parts.append(_later(part, steps, minutes))
+        steps, minutes = steps + entry["steps"], minutes + entry["minutes"]
+    parts.append(_later(read_curve(run), steps, minutes))
+    columns = [np.concatenate([part[name] for part in parts]) for name in COLUMNS]
     rows = [",".join(f"{value:.10g}" for value in row) for row in zip(*columns, strict=True)]
     return "\n".join([",".join(COLUMNS), *rows, ""])
+
+
+def _later(curve: dict, steps: int, minutes: float) -> dict:
+    return {**curve, "step": curve["step"] + steps, "minutes": curve["minutes"] + minutes}
 
 
 def _extent_of_best(curve: Path) -> tuple[int, float]:

@@ -83,6 +83,16 @@ def gpu_compute_capability() -> tuple[int, int] | None:
     return tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")
 
 
+def accelerators() -> list[str]:
+    """The names of the GPUs that the backend of this process computes on, such as "NVIDIA H200"."""
+    if name() == "jax":
+        return [each.device_kind for each in jax_devices() if each.platform != "cpu"]
+    import tensorflow as tf
+
+    details = map(tf.config.experimental.get_device_details, tensorflow_gpus())
+    return [each.get("device_name", "GPU") for each in details]
+
+
 def jax_devices() -> list:
     """The devices of this process that JAX computes on."""
     import jax

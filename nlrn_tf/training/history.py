@@ -46,7 +46,7 @@ def record_start(workdir: str | os.PathLike, arguments: Sequence[str]) -> None:
         "date": datetime.date.today().isoformat(),
         "command": shlex.join(["python", *arguments]),
         "commit": _commit(),
-        "machine": machine.described(),
+        "machine": ", ".join([machine.described(), *backend.accelerators()]),
         "versions": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("keras", backend.name())},

@@ -87,8 +87,8 @@ def network_config(
 
 def _at_level_of(trained: NLRNConfig, model: NLRN) -> NLRN:
     """A denoiser for the level that is to be trained, where it is for another."""
-    levels = (model.config.noise_sigma, trained.noise_sigma)
-    return model if None in levels or levels[0] == levels[1] else at_level(model, levels[1])
+    level, known = trained.noise_sigma, model.config.noise_sigma
+    return model if level is None or known in (None, level) else at_level(model, level)
 
 
 def _initialize_by_xavier(model: NLRN, seed: int) -> None:

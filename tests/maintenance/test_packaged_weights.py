@@ -65,14 +65,14 @@ def test_a_run_that_went_on_from_packaged_weights(run, tmp_path, name):
     first = ["3,1,3,0.01,50,27,28.1", "5,1.5,3,0.01,49,27,28.3", "8,2,3,0.01,49,27,28.2"]
     (run / "curve.csv").write_text("\n".join([header, *first, ""]))
     with pytest.raises(NLRNError, match="not packaged"):
-        package_weights(name, run, [], folder, continues="denoise_s25")
+        package_weights(name, run, [], folder, continues=["denoise_s25"])
     package_weights("denoise_s25", run, [], folder)
     with pytest.raises(NLRNError, match="in its history already"):
-        package_weights(name, run, [], folder, continues="denoise_s25")
+        package_weights(name, run, [], folder, continues=["denoise_s25"])
     (run / "history.json").unlink()
     record_start(run, ["run_train.py", "--init_weights=denoise_s25"])
     (run / "curve.csv").write_text(f"{header}\n5,1.5,3,0.002,48,nan,28.4\n")
-    entry = package_weights(name, run, [], folder, continues="denoise_s25")
+    entry = package_weights(name, run, [], folder, continues=["denoise_s25"])
     assert (entry["steps"], entry["minutes"]) == (10, 3.0)
     commands = [start["command"] for start in entry["starts"]]
     assert commands == [
@@ -82,6 +82,28 @@ def test_a_run_that_went_on_from_packaged_weights(run, tmp_path, name):
     joined = (folder / f"{name}_curve.csv").read_text().splitlines()
     # What the first run did after its best weights is not part of what led to the new ones.
     assert joined == [header, *first[:2], "10,3,3,0.002,48,nan,28.4"]
+
+
+def test_a_run_that_went_on_from_weights_for_another_level(run, tmp_path):
+    """What was validated at another level counts, but has no place in the curve."""
+    folder, header = tmp_path / "package", ",".join(COLUMNS)
+    package_weights("denoise_s25", run, [], folder)
+    networks = [nlrn_tf.load_model(run / "best.keras", noise_sigma=level) for level in (50.0, 25.0)]
+    before: list[str] = ["denoise_s25"]
+    for name, network in zip(("denoise_s50", "new"), networks, strict=True):
+        save_model(network, run / "best.keras")
+        (run / "history.json").unlink()
+        record_start(run, ["run_train.py", f"--workdir={name}"])
+        (run / "curve.csv").write_text(f"{header}\n20,2,3,0.01,49,27,25.5\n")
+        entry = package_weights(name, run, [], folder, continues=before if name == "new" else [])
+        before.append(name)
+    assert (entry["steps"], entry["minutes"]) == (5 + 20 + 20, 1.5 + 2 + 2)
+    assert [start["command"].split("=")[-1] for start in entry["starts"]][1:] == [
+        "denoise_s50",
+        "new",
+    ]
+    rows = (folder / "new_curve.csv").read_text().splitlines()[1:]
+    assert rows == ["5,1.5,3,0.001,49,27,28", "45,5.5,3,0.01,49,27,25.5"]
 
 
 def scores_of(weights, path, dataset="Set12", images=12, **settings):

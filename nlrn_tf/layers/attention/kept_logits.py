@@ -38,7 +38,7 @@ def of_view(view: np.ndarray) -> np.ndarray:
 
 def give_back(logits: np.ndarray) -> None:
     """Gives the memory back to the system, where it is from `make`. The content is lost."""
-    memory = logits
+    memory: object = logits
     while isinstance(memory, np.ndarray):
         memory = memory.base
     if isinstance(memory, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
