@@ -59,7 +59,7 @@ TOOLS = [
     ROOT / "maintenance" / f"{name}.py" for name in ("compare_crops", "plot_curve", "results_table")
 ]
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
-SLOW = ("run_export.py",)
+SLOW = ("run_export.py", "KERAS_BACKEND=jax")
 CASES = [
     pytest.param(line, marks=pytest.mark.slow) if any(name in line for name in SLOW) else line
     for line in COMMANDS
@@ -105,6 +105,10 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("command", CASES)
 def test_command(command, folder, request):
     words = shlex.split(command)
+    variables = {}
+    while "=" in words[0]:
+        name, _, value = words.pop(0).partition("=")
+        variables[name] = value
     if words[0] == "make":
         words.insert(1, "--dry-run")  # the tests run under one of them
     else:
@@ -122,7 +126,7 @@ def test_command(command, folder, request):
             return
         if "--weights=released_s15.keras" in words:
             request.getfixturevalue("reference_dir")  # it is imported by a command before
-    _run(words, folder)
+    _run(words, folder, variables)
 
 
 @pytest.mark.parametrize("program", blocks("python"))
@@ -182,8 +186,8 @@ def _filled_in(flag, request):
     return re.sub(r"{(\w+)}", lambda match: str(request.getfixturevalue(match[1])), flag)
 
 
-def _run(words, folder):
-    environment = {k: v for k, v in os.environ.items() if k != "NLRN_DATA_DIR"}
+def _run(words, folder, variables=()):
+    environment = {k: v for k, v in os.environ.items() if k != "NLRN_DATA_DIR"} | dict(variables)
     done = subprocess.run(
         words, cwd=folder, capture_output=True, text=True, check=False, env=environment
     )
