@@ -54,8 +54,8 @@ class TrainingStep:
             state, parts = self._accumulate(state, degraded, clean)
             sums = parts if sums is None else {name: sums[name] + parts[name] for name in parts}
         # All in one call: outside compiled functions each operation waits for its own dispatch.
-        parts, rate = np.float32(len(batches)), np.float32(learning_rate)
-        return self._apply(state, statistics, sums, parts, rate)
+        count, rate = np.float32(len(batches)), np.float32(learning_rate)
+        return self._apply(state, statistics, sums, count, rate)
 
     def _gradients(self, state, degraded, clean):
         """The state with new moving statistics, and the gradients by name, with the loss."""
@@ -79,13 +79,13 @@ class TrainingStep:
         moved = dict(zip(non_trainable_names, statistics, strict=True))
         return {**state, "non_trainable": moved}, {**parts, _LOSS: loss}
 
-    def _update(self, state, statistics, sums, parts, learning_rate):
+    def _update(self, state, statistics, sums, count, learning_rate):
         """The next state and the metrics.
 
         `statistics` are the moving ones before this step, `sums` the gradients by name and the
-        loss, added up over the `parts`.
+        loss, added up over `count` parts of the batch.
         """
-        gradients = {name: total / parts for name, total in sums.items()}
+        gradients = {name: total / count for name, total in sums.items()}
         loss = gradients.pop(_LOSS)
         norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in gradients.values()))
         finite = ops.logical_and(ops.isfinite(norm), ops.isfinite(loss))
