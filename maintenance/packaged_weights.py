@@ -103,6 +103,8 @@ def _joined_curves(
     before: list[dict], noise_sigma: float | None, weights_dir: Path, run: Path
 ) -> str:
     """The packaged curves up to the weights that were packaged, then that of the run, as CSV."""
+    if not before:
+        return run.read_text()
     parts, steps, minutes = [], 0, 0.0
     for entry in before:
         if entry["config"].get("noise_sigma") == noise_sigma:

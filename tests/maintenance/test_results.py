@@ -190,7 +190,7 @@ def test_the_script_exits_with_1_when_one_of_the_files_is_out_of_date(tmp_path):
     assert len(files["output"].read_text()) > len(files["readme"].read_text())
     for path in files.values():
         text = path.read_text()
-        path.write_text(text.replace("30.43", "30.44"))
+        path.write_text(text.replace("30.66", "30.67"))
         assert path.read_text() != text
         assert exit_code("--check") == 1
         path.write_text(text)

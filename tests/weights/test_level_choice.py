@@ -101,7 +101,9 @@ def test_the_table_is_that_of_the_packaged_weights():
         assert entry["sha256"] == manifest.manifest()[name]["sha256"]
         assert set(entry["psnr"]) >= {"5", "15", "25", "50", "75"}
         levels = sorted(entry["psnr"], key=float)
-        values = [entry["psnr"][level] for level in levels]
+        # Below a third of its level a network applies a share of its residual only.
+        own = [level for level in levels if float(level) >= packaged[name] / 3]
+        values = [entry["psnr"][level] for level in own]
         assert values == sorted(values, reverse=True)  # more noise, fewer decibels
     for sigma in (5, 10, 15, 25, 50, 75):
         best = max(denoisers("denoise"), key=lambda name: scores[name]["psnr"][str(sigma)])

@@ -52,9 +52,9 @@ def test_the_backend_of_attention_is_no_matter_of_the_weights(saved, tmp_path):
     assert model.config.attention == "blocks"
     loading.save_model(model, tmp_path / "again.keras")
     assert nlrn_tf.load_model(tmp_path / "again.keras").config.attention is None
-    with zipfile.ZipFile(manifest.WEIGHTS_DIR / "denoise_s25.keras") as packaged:
+    with zipfile.ZipFile(manifest.WEIGHTS_DIR / "denoise_lite_s25.keras") as packaged:
         assert b"attention" not in packaged.read("config.json")
-    assert nlrn_tf.load_model("denoise_s25").config.attention is None
+    assert nlrn_tf.load_model("denoise_lite_s25").config.attention is None
     with pytest.raises(NLRNError, match="attention=fastest is not allowed"):
         nlrn_tf.load_model(saved, attention="fastest")
 

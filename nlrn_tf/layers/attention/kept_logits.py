@@ -38,8 +38,9 @@ def of_view(view: np.ndarray) -> np.ndarray:
 
 def give_back(logits: np.ndarray) -> None:
     """Gives the memory back to the system, where it is from `make`. The content is lost."""
-    memory: object = logits
-    while isinstance(memory, np.ndarray):
-        memory = memory.base
+    base: object = logits
+    while isinstance(base, np.ndarray):
+        base = base.base
+    memory = base.obj if isinstance(base, memoryview) else base
     if isinstance(memory, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         memory.madvise(mmap.MADV_DONTNEED)

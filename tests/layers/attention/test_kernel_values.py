@@ -1,8 +1,6 @@
 """What the compiled kernels compute, by each that this machine can run, against the definition."""
 
 import concurrent.futures
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +9,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from nlrn_tf.layers import compiled
-from nlrn_tf.layers.attention import blocks, kept_logits, kernel, reference
+from nlrn_tf.layers.attention import blocks, kernel, reference
 
 VARIANTS = compiled.usable()
 IN_FLOAT32 = [name for name in VARIANTS if name != "amx"]
-STATM = Path("/proc/self/statm")
 SOFTMAX = {"border": "clamp", "normalization": "softmax"}
 
 pytestmark = pytest.mark.skipif(not VARIANTS, reason="no kernel was compiled, or a GPU is used")
@@ -29,10 +26,6 @@ def variant(request, monkeypatch):
 
 def dtypes_of(variant):
     return ["bfloat16"] if variant == "amx" else ["float32", "bfloat16"]
-
-
-def resident_bytes():
-    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def features(rng, *shape, dtype):
@@ -189,78 +182,6 @@ def test_gradient_is_that_of_the_blocks(variant, border):
     for by_kernel, in_blocks in zip(*gradients, strict=True):
         assert np.abs(tf.cast(in_blocks, "float32")).max() > 0.1
         np.testing.assert_array_equal(by_kernel, in_blocks)
-
-
-@pytest.mark.parametrize("name", IN_FLOAT32)
-@pytest.mark.parametrize("border", ["clamp", "circular"])
-@pytest.mark.parametrize("size", [(1, 1), (19, 34), (40, 3)])
-def test_logits_that_are_kept_give_the_same_as_all_factors(monkeypatch, name, border, size):
-    """State by state, in value and in gradient; the sum is made in the same order."""
-    monkeypatch.setenv(compiled.VARIABLE, name)
-    rng = np.random.default_rng(0)
-    options = {"window_size": 9, "border": border, "normalization": "softmax"}
-    queries, keys, values = (
-        [features(rng, 2, *size, channels, dtype="float32") for _ in range(3)]
-        for channels in (5, 5, 7)
-    )
-    logits = None
-    for state in range(1, 4):
-        tensors = [*queries[:state], *keys[:state], values[state - 1]]
-        with tf.GradientTape(persistent=True) as tape:
-            tape.watch(tensors)
-            attended, logits = kernel.accumulating_attention(
-                tensors[:state], tensors[state:-1], tensors[-1], logits, **options
-            )
-            expected = kernel.attention(tensors[:state], tensors[state:-1], tensors[-1], **options)
-        np.testing.assert_allclose(attended, expected, atol=2e-5)
-        for one, another in zip(
-            tape.gradient(attended, tensors), tape.gradient(expected, tensors), strict=True
-        ):
-            np.testing.assert_allclose(one, another, atol=2e-5)
-
-
-def test_logits_do_not_outlive_their_image():
-    """TensorFlow lets go of an array at the next call of a function of NumPy arrays."""
-    rng = np.random.default_rng(0)
-    tensors = [features(rng, 1, 20, 30, 16, dtype="float32") for _ in range(3)]
-
-    @tf.function(autograph=False)
-    def run(queries, keys, values):
-        logits = None
-        for state in range(1, 9):
-            attended, logits = kernel.accumulating_attention(
-                [queries] * state, [keys] * state, values, logits, window_size=9, **SOFTMAX
-            )
-        return kernel.attention(queries, keys, attended, window_size=9, **SOFTMAX)
-
-    run(*tensors)
-    assert not kept_logits._ALIVE
-
-
-@pytest.mark.skipif(not STATM.exists(), reason="only Linux tells the resident memory")
-def test_the_memory_of_logits_is_given_back_after_the_last_state():
-    """Even while somebody holds them, as TensorFlow may until another image is under way."""
-    rng = np.random.default_rng(0)
-    tensors = [features(rng, 1, 60, 60, 16, dtype="float32") for _ in range(3)]
-
-    def states(count, **last):
-        logits = None
-        for state in range(1, count + 1):
-            is_last = last if state == count else {}
-            lists = [tensors[0]] * state, [tensors[1]] * state, tensors[2]
-            attended, logits = kernel.accumulating_attention(
-                *lists, logits, window_size=45, **is_last, **SOFTMAX
-            )
-        return attended, logits
-
-    expected, held = states(3)
-    size = held.numpy().nbytes
-    before = resident_bytes()
-    attended, given_back = states(3, is_last=True)
-    taken = resident_bytes() - before
-    np.testing.assert_array_equal(attended, expected)
-    assert given_back.shape == held.shape
-    assert taken < size / 2 < 2**25
 
 
 @pytest.mark.parametrize("name", IN_FLOAT32)
