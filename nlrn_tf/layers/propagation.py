@@ -198,10 +198,6 @@ class KernelLogits:
 
     def __init__(self, windows: _Windows):
         self._windows = windows
-        config = windows.config
-        self._last_state = (
-            (config.num_states - 1) // config.non_local_every * config.non_local_every
-        )
 
     def start(self, features):
         return ()
@@ -210,12 +206,7 @@ class KernelLogits:
         past_queries, past_keys, logits = correlation or ((), (), None)
         queries, keys = (*past_queries, queries), (*past_keys, keys)
         attended, logits = kernel.accumulating_attention(
-            queries,
-            keys,
-            values,
-            logits,
-            is_last=state == self._last_state,
-            **self._windows.options,
+            queries, keys, values, logits, **self._windows.options
         )
         return attended, (queries, keys, logits)
 

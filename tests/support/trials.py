@@ -180,7 +180,7 @@ class _Worker:
         return Verdict(self._case, outcome, detail, taken, grown)
 
     def _grown(self) -> int:
-        return max(_memory(self._process.pid, "VmRSS") - self._memory, 0)
+        return max(memory_of(self._process.pid, "VmRSS") - self._memory, 0)
 
     def _exit_code(self) -> int | None:
         self._process.join(5)
@@ -194,7 +194,7 @@ def _serve(check: str, connection: multiprocessing.connection.Connection, silent
     with tempfile.TemporaryFile() as printed:
         for stream in (1, 2):
             os.dup2(printed.fileno(), stream)
-        connection.send(("ready", "", 0.0, 0, _memory(os.getpid(), "VmRSS")))
+        connection.send(("ready", "", 0.0, 0, memory_of(os.getpid(), "VmRSS")))
         while True:
             try:
                 case = connection.recv()
@@ -202,7 +202,7 @@ def _serve(check: str, connection: multiprocessing.connection.Connection, silent
                 return
             printed.truncate(0)
             printed.seek(0)
-            before, begun = _memory(os.getpid(), "VmRSS"), sum(os.times()[:4])
+            before, begun = memory_of(os.getpid(), "VmRSS"), sum(os.times()[:4])
             _forget_peak()
             outcome, detail = _judged(function, case)
             taken = sum(os.times()[:4]) - begun
@@ -211,8 +211,8 @@ def _serve(check: str, connection: multiprocessing.connection.Connection, silent
             said = os.pread(printed.fileno(), 500, 0)
             if silent and said and outcome in GOOD:
                 outcome, detail = "printed", said.decode(errors="replace")
-            grown = max(_memory(os.getpid(), "VmHWM") - before, 0)
-            connection.send((outcome, detail, taken, grown, _memory(os.getpid(), "VmRSS")))
+            grown = max(memory_of(os.getpid(), "VmHWM") - before, 0)
+            connection.send((outcome, detail, taken, grown, memory_of(os.getpid(), "VmRSS")))
 
 
 def _judged(function, case: object) -> tuple[str, str]:
@@ -236,7 +236,7 @@ def _processor_seconds(process: int | None) -> float:
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-def _memory(process: int | None, what: str) -> int:
+def memory_of(process: int | None, what: str) -> int:
     """Memory of a process in bytes: VmRSS now, VmHWM the highest. 0 where Linux is not."""
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()

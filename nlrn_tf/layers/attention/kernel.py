@@ -6,12 +6,13 @@ that of the blocks.
 """
 
 import functools
+import weakref
 
 import keras
 import numpy as np
 
 from nlrn_tf.layers import compiled
-from nlrn_tf.layers.attention import blocks, kept_logits
+from nlrn_tf.layers.attention import blocks
 from nlrn_tf.layers.attention.operations import listed
 
 # The AMX kernel takes bfloat16 in multiples of this many channels.
@@ -26,6 +27,12 @@ MOST_PARTS = 64
 # they may have pieces enough for the threads to end together.
 BAND_ROWS = {"amx": 64}
 OTHER_BAND_ROWS = 32
+
+
+# By their address, the arrays of logits that are alive. What TensorFlow passes is a view; returned,
+# it would keep the tensor of the state before, and a chain of these ends link by link, while the
+# next image is under way.
+_LOGITS: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
 
 def variant_for(dtype: str, channels=()) -> str | None:
@@ -103,7 +110,7 @@ def attention(queries, keys, values, *, window_size, border, normalization):
     return _attention(listed(queries), listed(keys), values, options)
 
 
-def accumulating_attention(queries, keys, values, logits=None, *, is_last=False, **options):
+def accumulating_attention(queries, keys, values, logits=None, **options):
     """`attention` by queries and keys in a list, one of each state, with the logits at hand.
 
     Computes the logits of the last state and adds them to those of the states before, instead of
@@ -114,16 +121,15 @@ def accumulating_attention(queries, keys, values, logits=None, *, is_last=False,
       values: `[B, H, W, M]`.
       logits: what the call for the state before returned, to be used once: it is overwritten. None
         for the first.
-      is_last: whether no state follows. The memory of the logits is then given back at once.
       **options: as for `attention`.
 
     Returns:
-      `[B, H, W, M]`, and the logits for the next state; after the last they are of no use.
+      `[B, H, W, M]`, and the logits for the next state.
     """
-    return _attention(queries, keys, values, options, logits, keeps_logits=True, is_last=is_last)
+    return _attention(queries, keys, values, options, logits, keeps_logits=True)
 
 
-def _attention(queries, keys, values, options, logits=None, keeps_logits=False, is_last=False):
+def _attention(queries, keys, values, options, logits=None, keeps_logits=False):
     import tensorflow as tf
 
     count = len(queries)
@@ -149,7 +155,7 @@ def _attention(queries, keys, values, options, logits=None, keeps_logits=False, 
         queries, keys, values = tensors[:count], tensors[count:-1], tensors[-1]
         arrays = (*queries[needed], *keys[needed], values, *past)
         if keeps_logits:
-            used = functools.partial(_accumulate_batch, task, is_last)
+            used = functools.partial(_accumulate_batch, task)
             attended, logits = tf.numpy_function(used, arrays, (dtype, tf.float32))
         else:
             attended = tf.numpy_function(task, arrays, dtype, stateful=False)
@@ -168,20 +174,20 @@ def _attention(queries, keys, values, options, logits=None, keeps_logits=False, 
     return (attended, logits) if keeps_logits else attended
 
 
-def _accumulate_batch(attend_batch, is_last, queries, keys, values, logits=None):
+def _accumulate_batch(attend_batch, queries, keys, values, logits=None):
     """`_attend_batch` with logits, float32 `[B, .]`, which it makes where there are none."""
     has_past = logits is not None
-    if has_past:
-        logits = kept_logits.of_view(logits)
-    else:
+    if not has_past:
         batch, height, width, _ = values.shape
         window_size = attend_batch.args[1]
         size = compiled.kernels.num_logits(height, width, window_size)
-        logits = kept_logits.make((batch, size))
-    attended = attend_batch(queries, keys, values, logits=logits, has_past=has_past)
-    if is_last:
-        kept_logits.give_back(logits)
-    return attended, logits
+        logits = compiled.aligned_empty((batch, size), np.float32)
+        _LOGITS[logits.ctypes.data] = logits
+    elif not logits.flags.writeable:
+        logits = logits.copy()
+    else:
+        logits = _LOGITS.get(logits.ctypes.data, logits)
+    return attend_batch(queries, keys, values, logits=logits, has_past=has_past), logits
 
 
 def _attend_batch(variant, window_size, is_circular, *arrays, logits=None, has_past=False):

@@ -185,6 +185,52 @@ def test_gradient_is_that_of_the_blocks(variant, border):
 
 
 @pytest.mark.parametrize("name", IN_FLOAT32)
+@pytest.mark.parametrize("border", ["clamp", "circular"])
+@pytest.mark.parametrize("size", [(1, 1), (19, 34), (40, 3)])
+def test_logits_that_are_kept_give_the_same_as_all_factors(monkeypatch, name, border, size):
+    """State by state, in value and in gradient; the sum is made in the same order."""
+    monkeypatch.setenv(compiled.VARIABLE, name)
+    rng = np.random.default_rng(0)
+    options = {"window_size": 9, "border": border, "normalization": "softmax"}
+    queries, keys, values = (
+        [features(rng, 2, *size, channels, dtype="float32") for _ in range(3)]
+        for channels in (5, 5, 7)
+    )
+    logits = None
+    for state in range(1, 4):
+        tensors = [*queries[:state], *keys[:state], values[state - 1]]
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(tensors)
+            attended, logits = kernel.accumulating_attention(
+                tensors[:state], tensors[state:-1], tensors[-1], logits, **options
+            )
+            expected = kernel.attention(tensors[:state], tensors[state:-1], tensors[-1], **options)
+        np.testing.assert_allclose(attended, expected, atol=2e-5)
+        for one, another in zip(
+            tape.gradient(attended, tensors), tape.gradient(expected, tensors), strict=True
+        ):
+            np.testing.assert_allclose(one, another, atol=2e-5)
+
+
+def test_logits_do_not_outlive_their_image():
+    """TensorFlow lets go of an array at the next call of a function of NumPy arrays."""
+    rng = np.random.default_rng(0)
+    tensors = [features(rng, 1, 20, 30, 16, dtype="float32") for _ in range(3)]
+
+    @tf.function(autograph=False)
+    def run(queries, keys, values):
+        logits = None
+        for state in range(1, 9):
+            attended, logits = kernel.accumulating_attention(
+                [queries] * state, [keys] * state, values, logits, window_size=9, **SOFTMAX
+            )
+        return kernel.attention(queries, keys, attended, window_size=9, **SOFTMAX)
+
+    run(*tensors)
+    assert not kernel._LOGITS
+
+
+@pytest.mark.parametrize("name", IN_FLOAT32)
 def test_logits_of_another_size_are_refused(name):
     array = np.ones((9, 9, 32), np.float32)
     size = compiled.kernels.num_logits(9, 9, 5)
