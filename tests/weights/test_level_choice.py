@@ -94,12 +94,13 @@ def test_what_cannot_be_chosen_from_is_told(package):
 
 def test_the_table_is_that_of_the_packaged_weights():
     """Run `maintenance/measure_levels.py` again where this fails."""
-    scores = level_choice.level_table()["scores"]
-    packaged = level_choice.denoisers()
+    table = level_choice.level_table()
+    scores, packaged = table["scores"], level_choice.denoisers()
     assert set(scores) == set(packaged)
     for name, entry in scores.items():
         assert entry["sha256"] == manifest.manifest()[name]["sha256"]
         assert set(entry["psnr"]) >= {"5", "15", "25", "50", "75"}
+        assert all(psnr > table["input"][level] for level, psnr in entry["psnr"].items())
         levels = sorted(entry["psnr"], key=float)
         # Below a third of its level a network applies a share of its residual only.
         own = [level for level in levels if float(level) >= packaged[name] / 3]
