@@ -7,7 +7,7 @@ are imported when a function needs them.
 import functools
 import importlib.util
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from nlrn_tf.errors import NLRNError
 
@@ -150,17 +150,23 @@ def in_one_pass(function: Callable) -> Callable:
     return tf.function(function, jit_compile=True, autograph=False)
 
 
-def compiled_for_inference(function: Callable, size: tuple[int | None, int | None]) -> Callable:
+def compiled_for_inference(
+    function: Callable, size: tuple[int | None, int | None], variables: Sequence = ()
+) -> Callable:
     """`function` of one batch of images, as one graph where the backend makes graphs.
 
     Args:
       function: takes and returns `[B, H, W, 1]`, float32.
       size: H and W; None where the graph takes any.
+      variables: Keras variables that `function` reads; their values may change between calls.
 
     Returns:
-      A function of `[B, H, W, 1]`, float32 array or tensor. Under TensorFlow it raises MemoryError
-      when the device has not enough memory. Under other backends it is the given one.
+      A function of `[B, H, W, 1]`, float32 array or tensor. Under TensorFlow and JAX it raises
+      MemoryError when the device has not enough memory; JAX compiles it for each shape. Under
+      other backends it is the given one.
     """
+    if name() == "jax":
+        return _compiled_by_jax(function, variables)
     if not _is_tensorflow():
         return function
     import tensorflow as tf
@@ -173,6 +179,27 @@ def compiled_for_inference(function: Callable, size: tuple[int | None, int | Non
             return graph(images)
         except tf.errors.ResourceExhaustedError as error:
             raise MemoryError(str(error)) from error
+
+    return call
+
+
+def _compiled_by_jax(function: Callable, variables: Sequence) -> Callable:
+    import jax
+    import keras
+
+    @jax.jit
+    def graph(values, images):
+        # Read from the variables, the values would be constants of the program for good.
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            return function(images)
+
+    def call(images):
+        try:
+            return graph([variable.value for variable in variables], images).block_until_ready()
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" in str(error):
+                raise MemoryError(str(error)) from error
+            raise
 
     return call
 

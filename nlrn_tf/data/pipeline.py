@@ -34,9 +34,9 @@ class PipelineConfig:
       batch_size: examples in a batch.
       patch_size: height and width of the examples in pixels.
       noise_sigma: of denoising, standard deviation of the noise in grey levels of 0..255.
-      noise_levels: of denoising; each example draws one of these levels, none of them below
-        `noise_sigma`, and is scaled by `noise_sigma` / level: `clean` is then in [0, 1] times that.
-        Empty: the level is `noise_sigma`.
+      noise_levels: of denoising; each example draws one of these levels and is scaled by
+        `noise_sigma` / level: `clean` is then in [0, 1] times that. One that is named twice is
+        drawn twice as often. Empty: the level is `noise_sigma`.
       scales: of super-resolution; each example draws one of them.
       seed: of all random choices, at least 0.
       exclude: names of images that are held out, such as "BSDS500/train/100075".

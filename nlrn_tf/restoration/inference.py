@@ -22,9 +22,9 @@ _compiled: weakref.WeakKeyDictionary[keras.Model, dict] = weakref.WeakKeyDiction
 def apply_model(model: Model, images: np.ndarray, *, one_size: bool = False) -> np.ndarray:
     """The output of a model, checked.
 
-    Under TensorFlow a `keras.Model` is compiled once, for all image sizes; any other callable is
-    called with the NumPy array. A graph for all sizes attends in windows, even where the image
-    fits into one.
+    Under TensorFlow a `keras.Model` is compiled once, for all image sizes, and under JAX for each
+    shape; any other callable is called with the NumPy array. A graph for all sizes attends in
+    windows, even where the image fits into one.
 
     Args:
       model: callable on float32 `[B, H, W, 1]` in [0, 1] that returns a tensor or array of the
@@ -70,5 +70,5 @@ def _callable(model: Model, size: tuple[int | None, int | None]) -> Model:
         def call(images):
             return cast(keras.Model, reference())(images)  # whoever calls the graph has the model
 
-        graphs[size] = backend.compiled_for_inference(call, size)
+        graphs[size] = backend.compiled_for_inference(call, size, model.variables)
     return graphs[size]

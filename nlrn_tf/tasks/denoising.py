@@ -107,10 +107,10 @@ class Denoising(Task):
         if not (math.isfinite(sigma) and sigma >= 0):
             raise NLRNError(f"noise_sigma={sigma} is not allowed: give at least 0 (grey levels)")
         levels = config.noise_levels
-        if not all(math.isfinite(level) and level >= max(sigma, 1e-9) for level in levels):
-            raise NLRNError(
-                f"noise_levels={levels} is not allowed: give at least noise_sigma={sigma:g} each"
-            )
+        if not all(math.isfinite(level) and level > 0 for level in levels):
+            raise NLRNError(f"noise_levels={levels} is not allowed: give levels above 0")
+        if levels and sigma == 0:
+            raise NLRNError("noise_levels is not allowed with noise_sigma=0: give it a level too")
 
     def restoring(self, config, *, noise_sigma):
         return {} if config.noise_sigma is None else {"noise_sigma": noise_sigma}

@@ -81,8 +81,9 @@ class TrainingConfig:
     noise_sigma: float = setting(25.0, "Noise level of denoising, in grey levels of 0..255.")
     noise_levels: tuple[float, ...] = setting(
         (),
-        "Levels that the examples stand for: each draws one of them, at least noise_sigma, and is "
-        "scaled by noise_sigma / level, so that one network learns them all (none: noise_sigma).",
+        "Levels that the examples stand for: each draws one of them and is scaled by noise_sigma / "
+        "level, so that one network learns them all; name one twice to draw it twice as often "
+        "(none: noise_sigma).",
     )
     scales: tuple[int, ...] = setting(
         (2, 3, 4), "Factors of super-resolution, mixed in one network."

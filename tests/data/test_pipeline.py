@@ -72,9 +72,18 @@ def test_every_level_is_drawn_and_is_the_scale_of_the_image(tmp_path):
         assert noise.std() == pytest.approx(15, rel=0.02)
 
 
-def test_a_level_below_the_noise_is_refused():
-    with pytest.raises(NLRNError, match=r"noise_levels=.*at least noise_sigma=25 each"):
-        PipelineConfig("denoise", noise_sigma=25, noise_levels=(15, 25))
+def test_a_level_that_is_named_twice_is_drawn_twice_as_often_and_one_may_be_weaker(tmp_path):
+    records = make_records(tmp_path, {"white": np.full((20, 20), 255, np.uint8)})
+    config = PipelineConfig("denoise", patch_size=9, noise_sigma=25, noise_levels=(10, 50, 50))
+    scales, counts = np.unique(take(records, config, 900)[1][:, 0, 0], return_counts=True)
+    np.testing.assert_allclose(scales, [0.5, 2.5], rtol=1e-6)
+    assert 520 < counts[0] < 680  # of 900, a standard deviation of 14
+
+
+@pytest.mark.parametrize(("sigma", "levels"), [(25, (0.0, 25)), (25, (float("nan"),)), (0, (25,))])
+def test_levels_without_noise_are_refused(sigma, levels):
+    with pytest.raises(NLRNError, match=r"noise_levels.* is not allowed"):
+        PipelineConfig("denoise", noise_sigma=sigma, noise_levels=levels)
 
 
 @pytest.mark.parametrize("size", [(12, 14), (6, 7)], ids=["larger", "smaller than the patch"])
