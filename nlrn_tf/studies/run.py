@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from nlrn_tf import machine
+from nlrn_tf import backend, machine
 from nlrn_tf.datasets.benchmarks import benchmark_images
 from nlrn_tf.errors import NLRNError, NotFiniteError
 from nlrn_tf.evaluation.evaluate import evaluate
@@ -108,7 +108,7 @@ def _run_member(
         **_end_of_training(folder),
         **_sizes(config),
         "precision": resolved(config.precision),
-        "machine": machine.described(),
+        "machine": ", ".join([machine.described(), *backend.accelerators()]),
     }
     write_member(workdir, settings, member, result)
 
