@@ -47,6 +47,7 @@ def test_results_are_those_of_numpy(tmp_path, name):
         "mapped": np.arange(3)[:, None] * mean,
         "in_one_pass": mean + variance,
         "doubled": 2 * inputs[..., :1],
+        "tripled": 3 * inputs[..., :1],
         "batches": np.arange(6),
     }
     assert set(results) == set(expected)
@@ -128,3 +129,10 @@ def test_nobody_else_asks_for_the_backend():
                 if any((module or "").split(".")[0] in ("jax", "torch") for module in modules):
                     asking.add(path.name)
     assert asking == {"backend.py"}
+
+
+def test_jax_traces_inference_once_for_each_shape_and_tells_of_missing_memory():
+    pytest.importorskip("jax")
+    script = ROOT / "tests" / "support" / "jax_inference.py"
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, str(script)], env=environment, check=True, capture_output=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nlrn_tf
-from nlrn_tf.demo import MIN_GAIN, demo
+from nlrn_tf.demo import MIN_GAIN, demo, enlargement_demo
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.files import read_image
 from nlrn_tf.weights import loading
@@ -58,6 +58,31 @@ def test_weights_that_do_not_denoise_are_refused(config, message, image, tmp_pat
     loading.save_model(nlrn_tf.NLRN(nlrn_tf.NLRNConfig(**sizes, **config)), path)
     with pytest.raises(NLRNError, match=rf"untrained\.keras: {message}"):
         demo(path, tmp_path, image)
+
+
+def test_an_enlargement_is_beside_the_bicubic_one(tmp_path, capsys):
+    """By the packaged weights: every third pixel of a photograph, and what comes back."""
+    before, after = enlargement_demo(output_dir=tmp_path)
+    small, bicubic, enlarged = (
+        read_image(tmp_path / f"{name}.png") for name in ("small", "bicubic", "enlarged")
+    )
+    assert small.shape == (85, 85)
+    np.testing.assert_allclose(bicubic, nlrn_tf.imresize(small, 3), atol=1)
+    truth = read_image(tmp_path / "enlargement.png")[-255:, -255:]
+    assert nlrn_tf.psnr(truth, enlarged, border=3) == after > before + 1
+    assert f"bicubic {before:.2f} dB, enlarged {after:.2f} dB" in capsys.readouterr().out
+
+
+def test_a_denoiser_does_not_enlarge_and_untrained_weights_gain_nothing(image, tmp_path):
+    sizes = {"filters": 4, "embedding_size": 2, "num_states": 1, "window_size": 5}
+    for config, message in (
+        ({"task": "denoise", "noise_sigma": 25.0}, "not the weights of super-resolution"),
+        ({"task": "sr", "scales": (3,)}, "gained"),
+    ):
+        path = tmp_path / "untrained.keras"
+        loading.save_model(nlrn_tf.NLRN(nlrn_tf.NLRNConfig(**sizes, **config)), path)
+        with pytest.raises(NLRNError, match=rf"untrained\.keras: {message}"):
+            enlargement_demo(path, tmp_path, image)
 
 
 @pytest.mark.slow

@@ -18,7 +18,8 @@ from nlrn_tf.training.settings import TrainingConfig
 from nlrn_tf.weights.manifest import manifest
 
 FLAGS = Path(__file__).resolve().parents[1] / "flags"
-NAMES = ("denoise_s15", "denoise_s25", "denoise_s50", "denoise_lite_s25", "sr", "smoke")
+LITE_NAMES = ("denoise_lite_s25", "sr_lite")
+NAMES = ("denoise_s15", "denoise_s25", "denoise_s50", "sr", *LITE_NAMES, "smoke")
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def start(monkeypatch, tmp_path):
     return call
 
 
-GPU_NAMES = ("denoise", "denoise_s15", "denoise_s25", "denoise_s50", "sr")
+GPU_NAMES = ("denoise", "denoise_s15", "denoise_s25", "denoise_s50", "sr", *LITE_NAMES)
 
 
 @pytest.fixture
@@ -173,7 +174,7 @@ def test_super_resolution_is_that_of_the_paper(configs):
 
 def test_the_networks_are_that_of_the_paper(configs):
     """Except the number of states in super-resolution: more states need more training."""
-    for name in set(NAMES) - {"smoke", "denoise_lite_s25"}:
+    for name in set(NAMES) - {"smoke", *LITE_NAMES}:
         config = configs[name]
         assert config.network.non_local_every == 1
         assert (config.filters[-1], config.embedding_size[-1]) == (128, 64)
@@ -191,6 +192,16 @@ def test_the_lite_network_differs_in_its_size_and_its_schedule_only(configs):
     assert all(lite[name] < full[name] for name in sizes - {"non_local_every"})
 
 
+def test_the_lite_networks_have_one_size_and_each_sees_what_the_full_one_sees(configs):
+    denoiser, lite, full = (configs[name] for name in ("denoise_lite_s25", "sr_lite", "sr"))
+    for name in ("filters", "embedding_size", "num_states"):
+        assert getattr(lite, name)[-1] == getattr(denoiser, name)[-1]
+    for name in ("window_size", "non_local_every"):
+        assert getattr(lite.network, name) == getattr(denoiser.network, name)
+    for name in ("task", "scales", "sources", "scale_augmentation", "validation_images"):
+        assert getattr(lite, name) == getattr(full, name)
+
+
 class TestGpuRecipes:
     def test_they_say_how_to_run_them(self):
         assert {path.stem for path in (FLAGS / "gpu").iterdir()} == set(GPU_NAMES)
@@ -201,7 +212,8 @@ class TestGpuRecipes:
             assert f"--data_dir=data --workdir=runs/{name}\n" in f"{head}\n"
 
     def test_the_networks_are_that_of_the_paper(self, gpu_configs):
-        for config in gpu_configs.values():
+        for name in set(GPU_NAMES) - set(LITE_NAMES):
+            config = gpu_configs[name]
             assert config.network.non_local_every == 1
             sizes = (config.filters, config.embedding_size, config.num_states)
             assert sizes == ((128,), (64,), (12,))
@@ -209,9 +221,16 @@ class TestGpuRecipes:
 
     def test_they_hold_out_and_see_the_images_of_the_others(self, configs, gpu_configs):
         for name, config in gpu_configs.items():
-            other = configs["sr" if name == "sr" else "denoise_s25"]
-            for setting in ("task", "sources", "scales", "scale_augmentation", "validation_images"):
+            other = configs["sr" if name.startswith("sr") else "denoise_s25"]
+            for setting in ("task", "sources", "scales", "scale_augmentation"):
                 assert getattr(config, setting) == getattr(other, setting), (name, setting)
+            if name != "sr_lite":
+                assert config.validation_images == other.validation_images
+
+    def test_the_fast_enlarger_holds_out_what_its_start_has_held_out_too(self, gpu_configs):
+        held_out = gpu_configs["sr_lite"].validation_images
+        assert set(held_out) <= set(gpu_configs["denoise_lite_s25"].validation_images)
+        assert len(held_out) == 5
 
     def test_one_learns_every_level_and_the_others_one(self, gpu_configs):
         every = gpu_configs["denoise"]
@@ -219,6 +238,13 @@ class TestGpuRecipes:
         for level in (15, 25, 50):
             config = gpu_configs[f"denoise_s{level}"]
             assert (config.noise_sigma, config.noise_levels) == (level, ())
+
+    def test_the_fast_denoiser_learns_every_level_the_strong_ones_more_often(self, gpu_configs):
+        config = gpu_configs["denoise_lite_s25"]
+        levels = config.noise_levels
+        assert set(gpu_configs["denoise"].noise_levels) - {20} <= set(levels)
+        assert config.noise_sigma == 25
+        assert levels.count(50) > levels.count(25) > levels.count(10)
 
 
 def test_the_recipes_make_the_packaged_networks(configs, gpu_configs):

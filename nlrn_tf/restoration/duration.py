@@ -19,13 +19,16 @@ from nlrn_tf.progress import ImageProgress
 from nlrn_tf.restoration.inference import Model, apply_model
 from nlrn_tf.restoration.planes import pixels_in_patches, pixels_in_tiles
 from nlrn_tf.restoration.restorer import Restorer
-from nlrn_tf.weights.level_choice import FULL, LITE, denoisers, family_of
+from nlrn_tf.weights.level_choice import FULL, LITE, family_of
 
 Shape = tuple[int, int, int]  # height, width, and channels without alpha: 1 or 3
 Clock = Callable[[], float]
 
 # In seconds. Shorter work is not told of, and only for longer work something faster is named.
 SHORT, LONG = 20, 300
+
+# What is faster than packaged weights or a family of them, and nearly as good.
+_FASTER = {FULL: LITE, "sr": "sr_lite"}
 
 # Sides of what is measured, in pixels: at first, and at most where that took so little time that a
 # larger piece takes about MEASURED_SECONDS.
@@ -165,11 +168,11 @@ def faster_choices(settings: Choice, channels: int) -> list[str]:
         choices.append("without --self_ensemble (8 times as fast)")
     if getattr(settings, "protocol", "full") == "patches":
         choices.append("--protocol=full (tens of times as fast)")
-    is_full = FULL in (settings.network, family_of(settings.network))
-    if is_full and denoisers(LITE):
-        # Chroma is restored by it already.
-        times = " (6 times as fast)" if channels == 1 else ""
-        choices.append(f"--weights={LITE}{times}")
+    for network in (settings.network, family_of(settings.network)):
+        if network in _FASTER:
+            # Chroma is restored by the faster one already.
+            times = " (6 times as fast)" if channels == 1 else ""
+            choices.append(f"--weights={_FASTER[network]}{times}")
     return choices
 
 

@@ -56,6 +56,10 @@ def test_one_evaluation(shown):
     assert line.endswith("--images or --max_images for a part of the set")
 
 
+def test_enlarging_by_the_network_of_the_paper_tells_of_the_fast_one(shown):
+    assert "Faster: --weights=sr_lite (6 times as fast)" in shown({"scale": 2}, {"scale": 3})
+
+
 def test_several_count_together(shown):
     assert shown({"scale": 2}, {"scale": 3}).startswith("10 images, 1.0 megapixels: about 5 min")
     line = shown({"scale": 2, "images": ("1", "3")})

@@ -151,6 +151,7 @@ def test_what_is_faster_is_named_where_it_is_not_chosen():
     assert choices() == "--weights=denoise_lite (6 times as fast)"
     assert choices(weights="denoise_s50") == choices()
     assert choices(3) == "--weights=denoise_lite"
+    assert choices(task="sr", weights="sr") == "--weights=sr_lite (6 times as fast)"
     assert choices(weights="denoise_lite_s25") == choices(task="sr") == ""
     assert choices(weights="denoise_lite") == choices(weights="mine.keras") == ""
     assert choices(self_ensemble=True, task="sr").startswith("without --self_ensemble")

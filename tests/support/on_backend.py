@@ -5,6 +5,7 @@ Usage: python on_backend.py OUTPUT
 
 import sys
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
@@ -34,8 +35,11 @@ results |= {f"gradient {number}": gradient for number, gradient in enumerate(gra
 results["mapped"] = backend.map_range(lambda i: ops.cast(i, "float32") * mean, 3, "float32", 2)
 results["in_one_pass"] = backend.in_one_pass(ops.add)(*weights[:2])
 images = inputs[..., :1]
-double = backend.compiled_for_inference(lambda images: 2 * images, (None, None))
-results["doubled"] = double(images)
+factor = keras.Variable(2.0)
+scaled = backend.compiled_for_inference(lambda images: factor * images, (None, None), [factor])
+results["doubled"] = scaled(images)
+factor.assign(3.0)
+results["tripled"] = scaled(images)
 batches = backend.batches_of(tf.data.Dataset.range(6).batch(4))
 results["batches"] = ops.concatenate([ops.convert_to_tensor(batch) for batch in batches])
 assert backend.takes_numpy_functions() == (backend.name() == "tensorflow")
