@@ -1,4 +1,4 @@
-# make demo      restores a noisy photograph with the packaged weights
+# make demo      restores a noisy photograph and enlarges a small one with the packaged weights
 # make test      runs the tests except the slow ones
 # make test-slow runs the slow ones
 # make lint      checks style, formatting and types
@@ -25,6 +25,7 @@ demo: $(VENV)/installed-demo
 
 picture: demo
 	cp build/demo/comparison.png docs/demo.png
+	cp build/demo/enlargement.png docs/enlargement.png
 	$(VENV)/bin/python -m nlrn_tf.demo --photograph=cat
 	cp build/demo/comparison.png docs/colour.png
 

@@ -30,8 +30,8 @@ def demo(
 ) -> tuple[float, float]:
     """Adds noise to a photograph by the fixed rule of the benchmarks, and restores it.
 
-    Writes noisy.png, restored.png and comparison.png (noisy, restored, truth) to `output_dir`, and
-    prints the scores.
+    Writes noisy.png, restored.png, truth.png and comparison.png, which has the three, to
+    `output_dir`, and prints the scores.
 
     Args:
       weights: packaged name or path of a `.keras` file.
@@ -62,7 +62,7 @@ def demo(
     results = {"noisy": to_uint8(noisy), "restored": to_uint8(restore(model, noisy))}
     scores = {name: psnr(image, result) for name, result in results.items()}
     panels = {f"{name} {scores[name]:.2f} dB": result for name, result in results.items()}
-    results["comparison"] = comparison({**panels, "truth": image})
+    results |= {"truth": image, "comparison": comparison({**panels, "truth": image})}
     for name, result in results.items():
         write_image(Path(output_dir) / f"{name}.png", result)
     print(f"noise level {sigma:g}: " + ", ".join(panels))

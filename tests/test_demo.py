@@ -34,8 +34,11 @@ def blur(monkeypatch):
 
 def test_writes_what_it_scores(blur, image, tmp_path, capsys):
     before, after = demo("blur", tmp_path / "out", image)
-    names = ("noisy", "restored", "comparison")
-    noisy, restored, comparison = (read_image(tmp_path / "out" / f"{name}.png") for name in names)
+    names = ("noisy", "restored", "truth", "comparison")
+    noisy, restored, truth, comparison = (
+        read_image(tmp_path / "out" / f"{name}.png") for name in names
+    )
+    np.testing.assert_array_equal(truth, image)
     assert nlrn_tf.psnr(image, noisy) == before == pytest.approx(20.2, abs=0.3)
     assert nlrn_tf.psnr(image, restored) == after > before + MIN_GAIN
     for column, panel in ((0, noisy), (58, restored), (116, image)):

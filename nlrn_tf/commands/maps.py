@@ -3,7 +3,8 @@
   nlrn-maps noisy.png -o maps --pixels=20:30,40:10
 
 The image is taken as it is, in grey. The folder gets maps.png, a line for each pixel with its
-window and the weights of each state, and maps.npz with the weights.
+window, that of --truth where it is given, and the weights of each state, and maps.npz with the
+weights.
 """
 
 from absl import flags
@@ -18,6 +19,7 @@ def define_flags() -> None:
     """Defines the flags of the command."""
     flags.DEFINE_string("output", None, "Folder.", required=True, short_name="o")
     flags.DEFINE_list("pixels", None, "Pixels as row:column, from 0:0.", required=True)
+    flags.DEFINE_string("truth", None, "The image without its noise, shown beside it.")
     flags.DEFINE_string(
         "weights", "denoise_s25", "Name of packaged weights, or path of a .keras file."
     )
@@ -35,9 +37,10 @@ def main(arguments: list[str]) -> None:
     from nlrn_tf.studies.maps import correlation_maps, save_maps
     from nlrn_tf.weights.loading import load_model
 
-    image = unit_range(rgb_to_grey(read_image(arguments[0])))
+    paths = [arguments[0], *([FLAGS.truth] if FLAGS.truth else [])]
+    image, *truth = [unit_range(rgb_to_grey(read_image(path))) for path in paths]
     maps = correlation_maps(load_model(FLAGS.weights), image, pixels)
-    for path in save_maps(maps, image, FLAGS.output):
+    for path in save_maps(maps, image, FLAGS.output, *truth):
         print(printable(str(path)))
 
 

@@ -117,25 +117,32 @@ def _window(place: int, length: int, config: NLRNConfig) -> np.ndarray:
 
 
 def save_maps(
-    maps: Sequence[CorrelationMap], image: np.ndarray, folder: str | os.PathLike
+    maps: Sequence[CorrelationMap],
+    image: np.ndarray,
+    folder: str | os.PathLike,
+    truth: np.ndarray | None = None,
 ) -> tuple[Path, Path]:
     """Writes `maps.npz` and `maps.png`.
 
     The arrays of pixel number n in the first are `pixel_n`, `rows_n`, `columns_n` and `weights_n`.
-    The second has a line for each pixel: its window in the image, then the weights of each state,
-    black for 0 and white for the largest of the state.
+    The second has a line for each pixel: its window in the image and in the truth, where that is
+    given, then the weights of each state, black for 0 and white for the largest of the state.
 
     Args:
       maps: of the pixels, at least one.
       image: float `[H, W]`.
       folder: made where it is missing.
+      truth: float `[H, W]` in [0, 1], the image without its degradation.
 
     Raises:
-      NLRNError: matplotlib is missing, or a file cannot be written.
+      NLRNError: the truth has another shape, matplotlib is missing, or a file cannot be written.
     """
     from nlrn_tf.studies.report import require_matplotlib
 
     require_matplotlib()
+    if truth is not None and truth.shape != image.shape:
+        shapes = (" x ".join(map(str, array.shape)) for array in (truth, image))
+        raise NLRNError("the truth is {} pixels, the image {}".format(*shapes))
     arrays, picture = Path(folder) / "maps.npz", Path(folder) / "maps.png"
     with atomic_path(arrays) as temporary:
         np.savez(
@@ -147,25 +154,27 @@ def save_maps(
                 for name in ("pixel", "rows", "columns", "weights")
             },
         )
-    _draw(maps, image, picture)
+    _draw(maps, {"": image} if truth is None else {"": image, "truth": truth}, picture)
     return arrays, picture
 
 
-def _draw(maps: Sequence[CorrelationMap], image: np.ndarray, path: Path) -> None:
+def _draw(maps: Sequence[CorrelationMap], images: dict[str, np.ndarray], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    count = 1 + len(maps[0].weights)
+    count = len(images) + len(maps[0].weights)
     size = (_INCHES * count, (_INCHES + 0.25) * len(maps))
     figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
     panels = figure.subplots(len(maps), count, squeeze=False)
     for line, found in zip(panels, maps, strict=True):
         window = np.ix_(found.rows, found.columns)
-        line[0].imshow(np.clip(image[window], 0, 1), cmap="gray", vmin=0, vmax=1)
         row, column = found.pixel
         place = (np.flatnonzero(found.columns == column), np.flatnonzero(found.rows == row))
-        line[0].plot(*place, "r+")
-        line[0].set_title(f"{row}:{column}", fontsize="small")
-        for number, (axes, weights) in enumerate(zip(line[1:], found.weights, strict=True)):
+        for axes, (title, image) in zip(line, images.items(), strict=False):
+            axes.imshow(np.clip(image[window], 0, 1), cmap="gray", vmin=0, vmax=1)
+            axes.plot(*place, "r+")
+            axes.set_title(title or f"{row}:{column}", fontsize="small")
+        of_states = zip(line[len(images) :], found.weights, strict=True)
+        for number, (axes, weights) in enumerate(of_states):
             axes.imshow(weights, cmap="gray", vmin=min(0, weights.min()))
             axes.set_title(f"map {number + 1}", fontsize="small")
         for axes in line:

@@ -72,6 +72,13 @@ def test_they_are_written_as_arrays_and_as_a_picture(rng, tmp_path):
             assert tuple(written[f"pixel_{number}"]) == PIXELS[number]
     with Image.open(picture) as drawn:
         assert drawn.size == (4 * 130, 3 * 155)
+    save_maps(maps, image, tmp_path, truth=np.full_like(image, 0.5))
+    with Image.open(picture) as drawn:
+        assert drawn.size == (5 * 130, 3 * 155)
+        centre = np.asarray(drawn.convert("L"))[80 + 15, 130 + 40]  # away from the cross
+        assert centre == pytest.approx(128, abs=2)
+    with pytest.raises(NLRNError, match="the truth is 8 x 12 pixels, the image 8 x 13"):
+        save_maps(maps, image, tmp_path, truth=image[:, 1:])
 
 
 @pytest.mark.parametrize(
