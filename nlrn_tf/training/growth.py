@@ -4,6 +4,8 @@ More states: the convolutions are shared, so a new state only needs batch norms.
 state of its kind, with or without the non-local module, are copied with their Adam moments and
 averages. (With untied weights, so are its convolutions.)
 
+Untied weights: each state gets a copy of the convolutions that all had shared.
+
 More channels, with the same output up to rounding (Net2Net: Chen, Goodfellow, Shlens,
 ICLR 2016, section 2.2): each channel is copied, and what reads it is shared out between the
 copies, at random, so that they learn different things. Adam starts

@@ -106,9 +106,13 @@ def _require_a_start(found: NLRNConfig, trained: NLRNConfig, path: str) -> None:
     """Refuses weights of a network that training cannot make that of its first phase."""
     for name in _FIXED_BY_WEIGHTS:
         wanted, there = getattr(trained, name), getattr(found, name)
-        # The module may look around in other states than before, but not appear.
-        same = bool(wanted) == bool(there) if name == "non_local_every" else wanted == there
-        if not same:
+        # The module may look around in other states than before, but not appear; weights that all
+        # states share may be given to each, but not be brought together.
+        if name == "non_local_every":
+            is_start = bool(wanted) == bool(there)
+        else:
+            is_start = wanted == there or (name == "tied_weights" and there)
+        if not is_start:
             raise NLRNError(
                 f"{path}: has {name}={there}, but {wanted} is to be trained; give other "
                 f"init_weights, or {name}={there}"

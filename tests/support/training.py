@@ -31,6 +31,7 @@ def new_model(config, num_states=2, dtype="float32"):
             num_states,
             config.network.window_size,
             non_local_every=config.network.non_local_every,
+            tied_weights=config.network.tied_weights,
         ),
         dtype=dtype,
     )

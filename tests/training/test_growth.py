@@ -56,6 +56,26 @@ def test_the_output_is_the_same(rng, narrow, factor, training, size):
     np.testing.assert_allclose(change, expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("every", [1, 2])
+def test_untied_the_output_is_the_same_and_each_state_has_weights_of_its_own(rng, training, every):
+    config = dataclasses.replace(
+        SMALL, network=dataclasses.replace(SMALL.network, non_local_every=every), ema_decay=0.9
+    )
+    tied = new_model(config, num_states=4)
+    tied.set_weights([rng.uniform(0.2, 0.6, w.shape) for w in tied.get_weights()])
+    network = dataclasses.replace(config.network, tied_weights=False)
+    untied = new_model(dataclasses.replace(config, network=network), num_states=4)
+    state = grow_state(first_state(tied, config), untied)
+    for variable in untied.variables:
+        variable.assign((state["trainable"] | state["non_trainable"])[name_of(variable)])
+    assert len(state["ema"]["recurrent/conv_a/kernel"]) == 4
+    images = rng.random((2, 9, 8, 1)).astype("float32")
+    expected = tied(images, training=training) - images
+    change = untied(images, training=training) - images
+    np.testing.assert_allclose(change, expected, atol=1e-4 * np.abs(expected).max())
+
+
 def test_the_average_is_widened_alike_and_adam_starts_anew(narrow):
     before = first_state(narrow, AVERAGED)
     before["momentum"] = {name: array + 1 for name, array in before["momentum"].items()}

@@ -5,8 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.model import NLRN
 from nlrn_tf.training.settings import TrainingConfig
 from nlrn_tf.training.start import fresh_run, network_config
+from nlrn_tf.weights.loading import save_model
 from tests.support.training import SMALL
 
 PAPER = dataclasses.replace(SMALL, filters=(128,), embedding_size=(64,), num_states=(1,))
@@ -45,6 +48,18 @@ def test_untied_states_start_differently():
     first, second = fresh_run(config, None).state["trainable"]["recurrent/conv_a/kernel"]
     assert not np.array_equal(first, second)
     np.testing.assert_allclose(first.std(), np.sqrt(2 / (9 * 12)), rtol=0.15)
+
+
+def test_shared_weights_may_become_each_states_own_but_not_the_other_way(tmp_path):
+    paths = {}
+    for tied in (True, False):
+        network = dataclasses.replace(SMALL.network, tied_weights=tied, num_states=2)
+        paths[tied] = tmp_path / f"{tied}.keras"
+        save_model(NLRN(network), paths[tied])
+    untied = TrainingConfig.of(**{**SMALL.flat(), "tied_weights": False})
+    assert len(fresh_run(untied, paths[True]).state["trainable"]["recurrent/conv_a/kernel"]) == 1
+    with pytest.raises(NLRNError, match="has tied_weights=False, but True is to be trained"):
+        fresh_run(SMALL, paths[False])
 
 
 def test_what_given_weights_have_seen_is_kept():
