@@ -18,7 +18,7 @@ from absl import flags
 from nlrn_tf import cli
 from nlrn_tf.errors import NLRNError, printable
 
-# In dB. At noise levels from 15 on a sound denoiser gains 8 and more, enlarging a photograph 1 to 3.
+# In dB. At noise levels from 15 on a sound denoiser gains 8 and more; enlarging gains 1 to 3.
 MIN_GAIN, MIN_ENLARGED_GAIN = 5.0, 0.5
 SCALE = 3
 
