@@ -100,7 +100,7 @@ def enlargement_demo(
 
     image = crop_to_multiple(photograph("camera") if image is None else image, SCALE)
     model = load_model(weights, precision="auto")
-    if model.config.task != "sr":
+    if not model.config.scales:
         raise NLRNError(f"{weights}: not the weights of super-resolution")
     small = imresize(image, 1 / SCALE)
     results = {
