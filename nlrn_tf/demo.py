@@ -46,8 +46,6 @@ def demo(
         `MIN_GAIN`; scikit-image is not installed; a file cannot be written.
     """
     from nlrn_tf.imaging.files import write_image
-    from nlrn_tf.imaging.montage import comparison
-    from nlrn_tf.imaging.quality import psnr
     from nlrn_tf.imaging.samples import to_uint8
     from nlrn_tf.restoration.restorer import restore
     from nlrn_tf.tasks.denoising import add_gaussian_noise
@@ -58,17 +56,13 @@ def demo(
     sigma = model.config.noise_sigma
     if sigma is None:
         raise NLRNError(f"{weights}: not the weights of a denoiser of known noise level")
+    write_image(Path(output_dir) / "truth.png", image)
     noisy = add_gaussian_noise(image, sigma, seed=0)
     results = {"noisy": to_uint8(noisy), "restored": to_uint8(restore(model, noisy))}
-    scores = {name: psnr(image, result) for name, result in results.items()}
-    panels = {f"{name} {scores[name]:.2f} dB": result for name, result in results.items()}
-    results |= {"truth": image, "comparison": comparison({**panels, "truth": image})}
-    for name, result in results.items():
-        write_image(Path(output_dir) / f"{name}.png", result)
-    print(f"noise level {sigma:g}: " + ", ".join(panels))
-    print(printable(f"see {Path(output_dir) / 'comparison.png'}"))
-    _require_gain(weights, scores["restored"] - scores["noisy"], MIN_GAIN)
-    return scores["noisy"], scores["restored"]
+    comparison = Path(output_dir) / "comparison.png"
+    scores = _shown(f"noise level {sigma:g}", results, image, comparison)
+    _require_gain(weights, scores, MIN_GAIN)
+    return scores
 
 
 def enlargement_demo(
@@ -92,8 +86,6 @@ def enlargement_demo(
         scikit-image is not installed; a file cannot be written.
     """
     from nlrn_tf.imaging.files import write_image
-    from nlrn_tf.imaging.montage import comparison
-    from nlrn_tf.imaging.quality import psnr
     from nlrn_tf.imaging.resize import crop_to_multiple, imresize
     from nlrn_tf.restoration.restorer import restore
     from nlrn_tf.weights.loading import load_model
@@ -103,22 +95,36 @@ def enlargement_demo(
     if not model.config.scales:
         raise NLRNError(f"{weights}: not the weights of super-resolution")
     small = imresize(image, 1 / SCALE)
-    results = {
-        "bicubic": imresize(small, SCALE),
-        "enlarged": restore(model, small, scale=SCALE),
-    }
-    scores = {name: psnr(image, result, border=SCALE) for name, result in results.items()}
-    panels = {f"{name} {scores[name]:.2f} dB": result for name, result in results.items()}
-    results |= {"small": small, "enlargement": comparison({**panels, "truth": image})}
-    for name, result in results.items():
-        write_image(Path(output_dir) / f"{name}.png", result)
-    print(f"enlarged {SCALE} times: " + ", ".join(panels))
-    print(printable(f"see {Path(output_dir) / 'enlargement.png'}"))
-    _require_gain(weights, scores["enlarged"] - scores["bicubic"], MIN_ENLARGED_GAIN)
-    return scores["bicubic"], scores["enlarged"]
+    write_image(Path(output_dir) / "small.png", small)
+    results = {"bicubic": imresize(small, SCALE), "enlarged": restore(model, small, scale=SCALE)}
+    enlargement = Path(output_dir) / "enlargement.png"
+    scores = _shown(f"enlarged {SCALE} times", results, image, enlargement, border=SCALE)
+    _require_gain(weights, scores, MIN_ENLARGED_GAIN)
+    return scores
 
 
-def _require_gain(weights: str | os.PathLike, gain: float, least: float) -> None:
+def _shown(
+    heading: str, results: dict[str, np.ndarray], truth: np.ndarray, picture: Path, border: int = 0
+) -> tuple[float, float]:
+    """Writes two results and their comparison with the truth, and prints and returns the PSNR."""
+    from nlrn_tf.imaging.files import write_image
+    from nlrn_tf.imaging.montage import comparison
+    from nlrn_tf.imaging.quality import psnr
+
+    before, after = (psnr(truth, result, border) for result in results.values())
+    captions = [
+        f"{name} {score:.2f} dB" for name, score in zip(results, (before, after), strict=True)
+    ]
+    panels = dict(zip([*captions, "truth"], [*results.values(), truth], strict=True))
+    for name, result in {**results, picture.stem: comparison(panels)}.items():
+        write_image(picture.with_name(f"{name}.png"), result)
+    print(f"{heading}: " + ", ".join(captions))
+    print(printable(f"see {picture}"))
+    return before, after
+
+
+def _require_gain(weights: str | os.PathLike, scores: tuple[float, float], least: float) -> None:
+    gain = scores[1] - scores[0]
     if gain < least:
         raise NLRNError(
             f"{weights}: gained {gain:.2f} dB where at least {least:g} dB are expected; "
