@@ -27,8 +27,9 @@ PAPER_COLUMNS = {
     5: ("BM3D", "MemNet", "NLRN", "NLRN-MV"),
     6: ("SRCNN", "VDSR", "DRRN", "MemNet", "NLRN"),
 }
-# The whole sets that the README shows.
+# The whole sets that the README shows, and those of them with the fast networks too.
 SUMMARY = ("Set12", "BSD68", "Set5")
+FAST_IN_SUMMARY = ("Set12", "Set5")
 _WIDTH = 100
 
 
@@ -92,8 +93,9 @@ def summary(manifest: dict[str, dict]) -> str:
     for row in _rows(manifest):
         settings = row.settings
         is_whole = settings.dataset in SUMMARY and not settings.images
+        has_room = "_lite" not in row.weights or settings.dataset in FAST_IN_SUMMARY
         is_usual = settings.protocol == "full" and not settings.quantize_lr
-        if is_whole and is_usual and False in row.entries:
+        if is_whole and has_room and is_usual and False in row.entries:
             entry = row.entries[False]
             task = settings.of_task
             lines.append(
