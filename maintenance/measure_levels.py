@@ -1,4 +1,4 @@
-"""Measures every packaged denoiser at every noise level: PSNR, and what a wrong level costs.
+"""Measures the packaged denoisers at every noise level: PSNR, and what a wrong level costs.
 
   python maintenance/measure_levels.py --json=nlrn_tf/weights/levels.json
   python maintenance/measure_levels.py --levels=25,50 --weights=denoise_s25 --precision=float32
@@ -6,7 +6,8 @@
 A denoiser is scaled to a level by `nlrn_tf.weights.levels.at_level`. The images are the centres of
 those that the recipe flags/denoise_s25.cfg holds out of training, the noise is that of run_eval.py:
 drawn for the whole image by its number in that list, neither clipped nor rounded. The JSON file is
-what `nlrn_tf.weights.level_choice` chooses by; write it again whenever weights are packaged.
+what `nlrn_tf.weights.level_choice` chooses by; write it again whenever weights are packaged. Those
+of Table 5 were trained on some of the images.
 """
 
 import datetime
@@ -29,14 +30,16 @@ from nlrn_tf.files import write_text
 from nlrn_tf.imaging.quality import psnr
 from nlrn_tf.imaging.samples import to_uint8
 from nlrn_tf.tasks.denoising import Denoising
-from nlrn_tf.weights.level_choice import FULL, checked_level, denoisers, family_of
+from nlrn_tf.weights.level_choice import FULL, LITE, checked_level, denoisers, family_of
 from nlrn_tf.weights.manifest import manifest
 
 LEVELS = ["5", "10", "15", "20", "25", "30", "40", "50", "60", "75"]
 # Noise of the images, and the level that the network is told.
 MISMATCHES = ["15:10", "15:20", "25:15", "25:20", "25:30", "25:35", "50:40", "50:60"]
 
-_WEIGHTS = flags.DEFINE_list("weights", [], "Packaged denoisers. Default: all.")
+_WEIGHTS = flags.DEFINE_list(
+    "weights", [], "Packaged denoisers. Default: all but those of Table 5."
+)
 _LEVELS = flags.DEFINE_list("levels", LEVELS, "Noise levels in grey levels of 0..255.")
 _MISMATCHES = flags.DEFINE_list("mismatches", MISMATCHES, "Pairs noise:level of the network.")
 _SIDE = flags.DEFINE_integer("side", 96, "Of the crops, in pixels.", lower_bound=16)
@@ -49,7 +52,7 @@ _JSON = flags.DEFINE_string("json", None, "File for the scores.")
 def main(_: list[str]) -> None:
     levels = [checked_level(float(level)) for level in _LEVELS.value]
     pairs = [tuple(float(part) for part in pair.split(":")) for pair in _MISMATCHES.value]
-    names = _WEIGHTS.value or list(denoisers())
+    names = _WEIGHTS.value or [*denoisers(FULL), *denoisers(LITE)]
     cli.start_tensorflow()
     samples = {sigma: _samples(sigma) for sigma in {*levels, *(noise for noise, _ in pairs)}}
     scores = {}

@@ -74,6 +74,11 @@ class NLRN(keras.Model):
             self.norm_out.update(used_out[None])
         return images + residual / GREY_LEVELS
 
+    def freeze_norms(self) -> None:
+        """Makes training normalise by the moving statistics, as inference does, and keep them."""
+        for norm in (self.norm_in, *self.recurrent.norms, self.norm_out):
+            norm.frozen = True
+
     def get_config(self):
         return {**super().get_config(), "config": self.config.to_dict()}
 

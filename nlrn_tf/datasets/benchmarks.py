@@ -23,6 +23,8 @@ class Benchmark:
       names: of its images without suffix, where the folder holds others too; else empty.
       part_of: another folder that holds the same photographs; a network trained on it knows them.
       recipe: below `flags/`, one that does not train on its images.
+      weights: the family of packaged weights that it is scored with by default, where those of the
+        task were trained on its images.
       paper_name: what the paper's table calls it, where that is not its name.
       home: where it is got by hand, if `data_tools/prepare_datasets.py` does not get it.
       images: of a folder of people's own (`datasets.own`), where the set is one.
@@ -37,6 +39,7 @@ class Benchmark:
     names: frozenset[str] = frozenset()
     part_of: str | None = None
     recipe: str = "denoise_s25.cfg"
+    weights: str | None = None
     paper_name: str | None = None
     home: str | None = None
     images: tuple[Path, ...] = ()
@@ -122,12 +125,15 @@ BENCHMARKS = {
     "Set12": Benchmark("Set12", 12, "denoise"),
     "BSD68": Benchmark("BSD68", 68, "denoise", part_of="BSDS500/val"),
     "CBSD68": Benchmark("BSDS500/val", 68, "denoise", colour=True, names=_CBSD68),
-    "BSD200": Benchmark("BSDS500/test", 200, "denoise", recipe="paper/table5_s30.cfg"),
+    "BSD200": Benchmark(
+        "BSDS500/test", 200, "denoise", recipe="paper/table5_s30.cfg", weights="table5"
+    ),
     "S14": Benchmark(
         "S14",
         14,
         "denoise",
         recipe="paper/table5_s30.cfg",
+        weights="table5",
         paper_name="14 images",
         home="https://github.com/tyshiwo/MemNet/tree/master/data/GaussianDenoising/S14",
     ),

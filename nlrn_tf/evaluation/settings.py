@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from nlrn_tf import precision
@@ -83,7 +84,8 @@ class EvaluationSettings:
     weights: str | None = setting(
         None,
         "Packaged weights by name or family, or path of a .keras file; a denoiser is scaled to "
-        "the level. Default: denoise_s<noise_sigma> or the best at the level, or sr.",
+        "the level. Default: denoise_s<noise_sigma> or the best at the level, or sr; "
+        "for Table 5, table5.",
     )
     protocol: str = setting(
         "full",
@@ -151,8 +153,10 @@ class EvaluationSettings:
 
     @property
     def default_weights(self) -> str:
-        """The packaged name for the task."""
-        task = self.of_task
+        """The packaged name for the task, or for a data set that its weights were trained on."""
+        task, of_set = self.of_task, set_named(self.dataset)
+        if of_set.weights and of_set.task == task.name:
+            return of_set.weights
         return task.default_weights(**({task.setting: self.setting} if task.setting else {}))
 
     @property
@@ -273,16 +277,25 @@ def _rows_of_tables(numbers: dict, others: dict, chosen: Task | None) -> list[Ev
     found = []
     for table in tables:
         name, rows = paper_rows(table)
+        weights = others.get("weights") or _weights_of_table(rows)
         field = task_named(name).setting or ""
         for images, value in rows:
             if not wanted or value in wanted:
                 given = {**others, "dataset": images, "task": others.get("task") or name}
+                given |= {"weights": weights} if others.get("method", NETWORK) == NETWORK else {}
                 value = task_named(name).setting_type(value)
                 found.append(EvaluationSettings(**{**given, **numbers, field: value}))
     if not found:
         shown = ", ".join(f"{name}={value:g}" for name, value in _given(numbers).items())
         raise NLRNError(f"{shown}: no row of the paper's table has it; name the dataset")
     return found
+
+
+def _weights_of_table(rows: Sequence[tuple[str, float]]) -> str | None:
+    """One network for the whole table where a set in it wants weights of its own."""
+    return next(
+        (BENCHMARKS[images].weights for images, _ in rows if BENCHMARKS[images].weights), None
+    )
 
 
 def _given(numbers: dict) -> dict:

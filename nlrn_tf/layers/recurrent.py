@@ -100,9 +100,13 @@ class Recurrent(keras.layers.Layer):
             return (features, correlation) if number % every else with_module()
         return ops.cond(ops.equal(number % every, 0), with_module, lambda: (features, correlation))
 
+    @property
+    def norms(self) -> tuple[StatewiseBatchNorm, ...]:
+        """The batch norms, in the order in which a state applies them."""
+        return self.norm_non_local, self.norm_a, self.norm_b
+
     def _update_norms(self, statistics):
-        norms = (self.norm_non_local, self.norm_a, self.norm_b)
-        for norm, batch in zip(norms, statistics, strict=True):
+        for norm, batch in zip(self.norms, statistics, strict=True):
             norm.update(batch)
 
     def get_config(self):

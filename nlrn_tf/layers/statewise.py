@@ -18,7 +18,8 @@ class StatewiseBatchNorm(keras.layers.Layer):
 
     Sharing them between the states does not train. The statistics are computed
     in float32 whatever the compute dtype is, of the whole batch where replicas share one.
-    Epsilon 1e-3, momentum 0.99 as released.
+    Epsilon 1e-3, momentum 0.99 as released. Where `frozen` is set, training too normalises by the
+    moving statistics, and leaves them as they are.
     """
 
     def __init__(self, num_states=1, momentum=0.99, epsilon=1e-3, **kwargs):
@@ -26,6 +27,7 @@ class StatewiseBatchNorm(keras.layers.Layer):
         self.num_states = num_states
         self.momentum = momentum
         self.epsilon = epsilon
+        self.frozen = False
 
     def build(self, input_shape):
         def weight(name, initializer, trainable):
@@ -51,7 +53,7 @@ class StatewiseBatchNorm(keras.layers.Layer):
           used. `update` takes those of all states.
         """
         gamma, beta = self.gamma[state], self.beta[state]
-        if training:
+        if training and not self.frozen:
             outputs, mean, variance = batch_norm.normalize_by_batch(
                 inputs, gamma, beta, self.epsilon, mean_over_replicas()
             )
@@ -62,6 +64,8 @@ class StatewiseBatchNorm(keras.layers.Layer):
 
     def update(self, statistics):
         """Moves the moving averages towards `[T, 2, C]`, the statistics of one training batch."""
+        if self.frozen:
+            return
         for moving, batch in (
             (self.moving_mean, statistics[:, 0]),
             (self.moving_variance, statistics[:, 1]),

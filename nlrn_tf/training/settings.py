@@ -21,7 +21,8 @@ from nlrn_tf.tasks.registry import task_named, task_names
 class Phase:
     """A stretch of training with one size of network, patch size and batch size.
 
-    `end` is the progress (0 to 1, see `schedule.Clock`) at which the next phase begins.
+    `end` is the progress (0 to 1, see `schedule.Clock`) at which the next phase begins; `frozen`
+    tells whether the statistics of the batch norms stand still.
     """
 
     filters: int
@@ -30,6 +31,7 @@ class Phase:
     patch_size: int
     batch_size: int
     end: float
+    frozen: bool = False
 
 
 # What may grow from phase to phase.
@@ -58,7 +60,7 @@ def may_widen(before, after) -> bool:
     )
 
 
-_PER_PHASE = tuple(field.name for field in dataclasses.fields(Phase) if field.name != "end")
+_PER_PHASE = (*GROWING, "patch_size", "batch_size")
 
 
 @documented
@@ -107,6 +109,12 @@ class TrainingConfig:
     batch_size: tuple[int, ...] = setting((16,), "Patches in a batch, likewise.", may_change=True)
     phase_ends: tuple[float, ...] = setting(
         (), "Progress (0 to 1) at which each phase except the last ends.", may_change=True
+    )
+    freeze_norms_at: float = setting(
+        1.0,
+        "Progress (0 to 1) from which batch norms normalise by their moving statistics, as the "
+        "network does in use, and leave them as they are (1: never).",
+        may_change=True,
     )
     accumulate: int = setting(1, "Batches that one step sums the gradient of.", may_change=True)
     steps: int = setting(500_000, "Steps to train.", may_change=True)
@@ -192,6 +200,7 @@ class TrainingConfig:
         has_limit = self.max_minutes is not None
         require(self, "max_minutes", not has_limit or is_positive(self.max_minutes), "above 0")
         require(self, "ema_decay", 0 <= self.ema_decay < 1, "at least 0 and below 1")
+        require(self, "freeze_norms_at", 0 <= self.freeze_norms_at <= 1, "from 0 to 1")
         require(self, "sources", bool(self.sources), "at least one folder of images")
         factors = self.scale_augmentation
         shrinks = bool(factors) and all(0.1 <= factor <= 1 for factor in factors)
@@ -222,13 +231,22 @@ class TrainingConfig:
         }
 
     def phases(self) -> list[Phase]:
-        """The phases in order; the last one ends at 1."""
+        """The phases in order, to the end at 1. Where batch norms freeze, one becomes two."""
         count = len(self.phase_ends) + 1
         columns = [
             values if len(values) == count else values * count
             for values in (getattr(self, name) for name in _PER_PHASE)
         ]
-        return [Phase(*row) for row in zip(*columns, (*self.phase_ends, 1.0), strict=True)]
+        rows = [Phase(*row) for row in zip(*columns, (*self.phase_ends, 1.0), strict=True)]
+        freeze = self.freeze_norms_at
+        starts = (0.0, *self.phase_ends)
+        thawed = [
+            dataclasses.replace(row, end=min(row.end, freeze))
+            for start, row in zip(starts, rows, strict=True)
+            if start < freeze
+        ]
+        frozen = [dataclasses.replace(row, frozen=True) for row in rows if row.end > freeze]
+        return [*thawed, *frozen]
 
     def _check_phases(self):
         ends = (0.0, *self.phase_ends, 1.0)

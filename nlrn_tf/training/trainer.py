@@ -180,6 +180,8 @@ class _Trainer:
             network_config(config, self._run, config.network.unroll or self._replicas.unrolls),
             dtype=POLICIES[config.precision],
         )
+        if phase.frozen:
+            model.freeze_norms()
         self._run.state = grow_state(self._run.state, model, config.seed)
         self._train_step = TrainingStep(model, config, self._replicas.compiled)
         self._phase = phase
@@ -204,6 +206,7 @@ class _Trainer:
             f"{self._run.num_states} states of {self._run.filters} channels, batches of "
             f"{phase.batch_size * config.accumulate} patches of "
             f"{phase.patch_size}x{phase.patch_size}, {config.precision}"
+            f"{', statistics of batch norms frozen' * phase.frozen}"
         )
 
     def _step(self) -> None:

@@ -246,7 +246,8 @@ def test_weights_for_another_noise_level_are_scaled(tmp_path):
 
 def test_weights_are_not_scored_on_their_training_images():
     for level in (15, 25, 50):
-        settings = EvaluationSettings("BSD200", noise_sigma=level)
+        name = f"denoise_s{level}"
+        settings = EvaluationSettings("BSD200", noise_sigma=level, weights=name)
         config = NLRNConfig(task="denoise", noise_sigma=float(level))
         with pytest.raises(NLRNError, match="trained with the images of BSD200"):
             check_purpose(config, settings)

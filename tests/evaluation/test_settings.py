@@ -7,9 +7,10 @@ import pytest
 from rich.console import Console
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.evaluation.evaluate import evaluate_all
+from nlrn_tf.evaluation.evaluate import check_purpose, evaluate_all
 from nlrn_tf.evaluation.settings import EvaluationSettings, settings_for
 from nlrn_tf.imaging.files import write_image
+from nlrn_tf.weights.loading import load_model
 
 
 def rows(**texts):
@@ -44,6 +45,18 @@ def test_each_row_has_its_own_weights():
     found = settings_for(dataset="all", noise_sigma="all")
     assert {s.weights for s in found if s.setting == 25} == {"denoise_s25"}
     assert {s.weights for s in settings_for(dataset="table6")} == {"sr"}
+
+
+def test_table_5_has_weights_that_have_not_seen_its_images():
+    found = settings_for(dataset="table5")
+    assert {s.weights for s in found} == {"table5_s50"}
+    assert found[:1] == settings_for(dataset="S14", noise_sigma="30")
+    for settings in found:
+        check_purpose(load_model(settings.weights).config, settings)
+    own = settings_for(dataset="table5", weights="mine.keras")
+    assert {s.weights for s in own} == {"mine.keras"}
+    assert EvaluationSettings("BSD68", noise_sigma=30).weights != "table5_s50"
+    assert {s.weights for s in settings_for(dataset="table5", method="identity")} == {None}
 
 
 @pytest.mark.parametrize(

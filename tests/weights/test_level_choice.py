@@ -96,7 +96,8 @@ def test_the_table_is_that_of_the_packaged_weights():
     """Run `maintenance/measure_levels.py` again where this fails."""
     table = level_choice.level_table()
     scores, packaged = table["scores"], level_choice.denoisers()
-    assert set(scores) == set(packaged)
+    # That of Table 5 was trained on some of the images, and is the only one of its family.
+    assert set(scores) == {name for name in packaged if name != "table5_s50"}
     for name, entry in scores.items():
         assert entry["sha256"] == manifest.manifest()[name]["sha256"]
         assert set(entry["psnr"]) >= {"5", "15", "25", "50", "75"}
