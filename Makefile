@@ -33,7 +33,7 @@ test: $(VENV)/installed-test
 	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile -m "not slow"
 
 test-slow: $(VENV)/installed-test
-	$(VENV)/bin/python -m pytest -m slow
+	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile -m slow
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .

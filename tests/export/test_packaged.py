@@ -19,23 +19,43 @@ from tests.support.export import (
 pytestmark = pytest.mark.slow
 
 
+GREY, COLOUR = photograph(60, 50, 1), photograph(24, 30, 3)
+CHECKED = [
+    ("serving_default", {"inputs": to_batch(GREY)}),
+    ("serving_default", {"inputs": to_batch(COLOUR)}),
+    ("restore_bytes", {"image_bytes": [to_file(GREY), to_file(COLOUR)]}),
+]
+# Of sizes that the warm-up does not have, nor the other one of the two.
+TIMED = [
+    ("restore_bytes", {"image_bytes": [to_file(photograph(20, 27, 3))]}),
+    ("serving_default", {"inputs": to_batch(photograph(29, 22, 3))}),
+]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return export_saved_model("denoise_s25", tmp_path_factory.mktemp("exported"))
 
 
-def test_it_equals_restore(folder):
+@pytest.fixture(scope="module")
+def answer(folder):
+    return answer_of_a_new_process(folder)
+
+
+def answer_of_a_new_process(folder):
+    """Results of `CHECKED`, and the seconds of each of `TIMED`, five times after the warm-up."""
+    warmup = list(warmup_requests_of(folder))
+    found = run_by_c_api(folder, [*warmup, *TIMED * 5, *CHECKED])
+    seconds = found["seconds"][len(warmup) : -len(CHECKED)]
+    timed = [seconds[number :: len(TIMED)] for number in range(len(TIMED))]
+    return found["results"][-len(CHECKED) :], timed
+
+
+def test_it_equals_restore(answer):
     model = nlrn_tf.load_model("denoise_s25")
-    grey, colour = photograph(60, 50, 1), photograph(24, 30, 3)
-    files = [to_file(grey), to_file(colour)]
-    requests = [
-        ("serving_default", {"inputs": to_batch(grey)}),
-        ("serving_default", {"inputs": to_batch(colour)}),
-        ("restore_bytes", {"image_bytes": files}),
-    ]
-    *floats, restored = run_by_c_api(folder, requests)["results"]
+    *floats, restored = answer[0]
     for image, output, content in zip(
-        (grey, colour), floats, restored["restored_bytes"], strict=True
+        (GREY, COLOUR), floats, restored["restored_bytes"], strict=True
     ):
         expected = nlrn_tf.restore(model, to_batch(image)[0])
         np.testing.assert_allclose(output["output"][0], expected, atol=1e-5)
@@ -45,18 +65,11 @@ def test_it_equals_restore(folder):
         assert not np.any((served != restored) & ~near_a_half)
 
 
-def test_the_first_request_after_warmup_is_not_slow(folder):
-    warmup = list(warmup_requests_of(folder))
-    image = photograph(20, 27, 3)  # of a size that the warm-up does not have
-    kinds = [
-        ("restore_bytes", {"image_bytes": [to_file(image)]}),
-        ("serving_default", {"inputs": to_batch(image)}),
-    ]
+def test_the_first_request_after_warmup_is_not_slow(folder, answer):
     ratios = []
-    for request in kinds:
-        for _ in range(3):  # other work on the machine may slow down one of them
-            seconds = run_by_c_api(folder, [*warmup, *[request] * 5])["seconds"][len(warmup) :]
-            ratios.append(seconds[0] / statistics.median(seconds))
-            if ratios[-1] < 1.5:
-                break
-        assert ratios[-1] < 1.5, ratios
+    for number in range(3):  # other work on the machine may slow down one of them
+        _, timed = answer_of_a_new_process(folder) if number else answer
+        ratios.append([seconds[0] / statistics.median(seconds) for seconds in timed])
+        if (np.min(ratios, axis=0) < 1.5).all():
+            return
+    raise AssertionError(ratios)
