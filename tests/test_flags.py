@@ -41,7 +41,7 @@ def start(monkeypatch, tmp_path):
     return call
 
 
-GPU_NAMES = ("denoise", "denoise_s15", "denoise_s25", "denoise_s50", "sr", *LITE_NAMES)
+GPU_NAMES = ("denoise", *(name for name in NAMES if name != "smoke"), "table5_s50")
 
 
 @pytest.fixture
@@ -124,16 +124,12 @@ def _figures_of(name, config):
     table, _, member = name.partition("_")
     if table in ("table1", "table2"):
         return [paper_ablation(table)[member]]
-    if table == "table5":
-        found = paper_figures("BSD200", "denoise", config.noise_sigma)
-        return [found[1]["NLRN"]["psnr"]]
     if name == "sr":
-        scales = (2, 3, 4)
-        return [paper_figures("Set5", "sr", scale)[1]["NLRN"]["psnr"] for scale in scales]
-    sets = ("Set12", "BSD68", "Urban100")
-    return [
-        paper_figures(images, "denoise", config.noise_sigma)[1]["NLRN"]["psnr"] for images in sets
-    ]
+        rows = [("Set5", "sr", scale) for scale in (2, 3, 4)]
+    else:
+        sets = ("BSD200",) if table == "table5" else ("Set12", "BSD68", "Urban100")
+        rows = [(images, "denoise", config.noise_sigma) for images in sets]
+    return [paper_figures(*row)[1]["NLRN"]["psnr"] for row in rows]
 
 
 def test_each_works_from_any_folder(start, tmp_path, monkeypatch):
@@ -184,7 +180,7 @@ def test_the_networks_are_that_of_the_paper(configs):
 
 
 def test_the_lite_network_differs_in_its_size_and_its_schedule_only(configs):
-    full, lite = configs["denoise_s25"].flat(), configs["denoise_lite_s25"].flat()
+    full, lite = (configs[name].flat() for name in ("denoise_s25", "denoise_lite_s25"))
     differences = {name for name in full if full[name] != lite[name]}
     sizes = {"filters", "embedding_size", "window_size", "non_local_every", "num_states"}
     schedule = {"patch_size", "phase_ends", "max_minutes", "learning_rate", "validation_minutes"}
@@ -219,12 +215,16 @@ class TestGpuRecipes:
 
     def test_they_hold_out_and_see_the_images_of_the_others(self, configs, gpu_configs):
         for name, config in gpu_configs.items():
-            other = configs["sr" if name.startswith("sr") else "denoise_s25"]
-            for setting in ("task", "sources", "scales", "scale_augmentation"):
+            enlarges = name.startswith("sr")
+            other = configs["sr" if enlarges else "denoise_s25"]
+            for setting in ("task", "scales", "scale_augmentation"):
                 assert getattr(config, setting) == getattr(other, setting), (name, setting)
-            # What sr_lite holds out, its start, a denoiser, has held out too.
-            held_out = (configs["denoise_s25"] if name == "sr_lite" else other).validation_images
-            assert config.validation_images == held_out[: 5 if name == "sr_lite" else None]
+            # What is held out, the network that it started from has held out too.
+            held_out = configs["denoise_s25"].validation_images[: 5 if enlarges else None]
+            images = (other.sources, held_out)
+            if name == "table5_s50":
+                images = (("BSDS500/train", "BSDS500/val"), configs["sr"].validation_images)
+            assert (config.sources, config.validation_images) == images
 
     def test_one_learns_every_level_and_the_others_one(self, gpu_configs):
         every = gpu_configs["denoise"]
@@ -235,6 +235,7 @@ class TestGpuRecipes:
 
     def test_the_fast_denoiser_learns_every_level_the_strong_ones_more_often(self, gpu_configs):
         config = gpu_configs["denoise_lite_s25"]
+        assert not config.network.tied_weights
         levels = config.noise_levels
         assert set(gpu_configs["denoise"].noise_levels) - {20} <= set(levels)
         assert config.noise_sigma == 25
@@ -247,7 +248,7 @@ def test_the_recipes_make_the_packaged_networks(configs, gpu_configs):
         config, made = (configs | gpu_configs)[name], entry["config"]
         for setting in ("filters", "embedding_size", "num_states"):
             assert made[setting] == getattr(config, setting)[-1], (name, setting)
-        for setting in ("task", "window_size", "non_local_every"):
+        for setting in ("task", "window_size", "non_local_every", "tied_weights"):
             assert made[setting] == getattr(config.network, setting), (name, setting)
 
 
@@ -261,9 +262,8 @@ def test_validation_images_are_held_out_of_the_training_images(configs):
 
 
 def test_validation_images_exist(configs, data_dir):
-    for config in configs.values():
-        for image in config.validation_images:
-            assert (data_dir / f"{image}.jpg").is_file()
+    for image in {image for config in configs.values() for image in config.validation_images}:
+        assert (data_dir / f"{image}.jpg").is_file()
 
 
 def test_later_flags_win(start):

@@ -28,7 +28,7 @@ class RestorationSettings:
     weights: str | None = setting(
         None,
         "Packaged weights by name (denoise_s25) or by family (denoise, or denoise_lite, which is "
-        "six times as fast), or path of a .keras file. Default: denoise; sr with --task=sr.",
+        "six times as fast), or path of a .keras file. Default: denoise; sr_lite with --task=sr.",
     )
     noise_sigma: str | float | None = setting(
         None,

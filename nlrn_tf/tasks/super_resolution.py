@@ -111,7 +111,7 @@ class SuperResolution(Task):
         return "enlarging by " + ", ".join(map(str, config.scales))
 
     def default_weights(self, scale=None):
-        """The paper's network for a scale of the paper, else the fast one, which is as good."""
+        """The paper's network where it is scored, the fast one for people's images."""
         return "sr" if scale in self.published_settings else "sr_lite"
 
     def network(self, config):

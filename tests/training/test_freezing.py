@@ -17,8 +17,9 @@ from tests.support.training import SMALL, arrays, new_batch, new_model, settle
 GROWING = dataclasses.replace(SMALL, num_states=(1, 2), phase_ends=(0.5,))
 
 
-def frozen_model(config, images):
+def frozen_model(config, images, rng):
     model = new_model(config)
+    model.set_weights([w + rng.uniform(0.05, 0.2, w.shape) for w in model.get_weights()])
     settle(model, images)
     model.freeze_norms()
     return model
@@ -29,7 +30,7 @@ def test_the_loss_is_that_of_the_network_in_use(rng, unroll):
     degraded, clean = new_batch(rng)
     network = dataclasses.replace(SMALL.network, unroll=unroll)
     config = dataclasses.replace(SMALL, network=network)
-    model = frozen_model(config, degraded[:1])  # not the statistics of the batch
+    model = frozen_model(config, degraded[:1], rng)  # not the statistics of the batch
     error = np.asarray(model(degraded)) - clean
     _, metrics = TrainingStep(model, config)(first_state(model, config), [(degraded, clean)], 1e-3)
     assert float(metrics["mse"]) == pytest.approx(np.mean(error**2), rel=1e-4)
@@ -43,7 +44,7 @@ def test_the_loss_is_that_of_the_network_in_use(rng, unroll):
 
 def test_a_step_moves_the_weights_and_no_statistics(rng):
     degraded, clean = new_batch(rng)
-    model = frozen_model(SMALL, degraded)
+    model = frozen_model(SMALL, degraded, rng)
     state = first_state(model, SMALL)
     after, _ = TrainingStep(model, SMALL)(state, [(degraded, clean)], 1e-3)
     for name, values in state["non_trainable"].items():
