@@ -3,10 +3,13 @@
 import os
 import random
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 from hypothesis import settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -33,6 +36,36 @@ def pytest_addoption(parser):
 def num_mutations(pytestconfig) -> int:
     """How many damaged files of each format are tried."""
     return pytestconfig.getoption("mutations")
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path):
+    """Calls run_train.py with flags, without the training: (exit code, TrainingConfig or None).
+
+    `start.init_weights` is what the last call was to start from.
+    """
+    from nlrn_tf import cli
+    from nlrn_tf.commands import train
+    from nlrn_tf.training import trainer
+
+    if "steps" not in flags.FLAGS:  # absl has one set of flags in a process
+        train.define_flags()
+
+    def call(*arguments):
+        configs = []
+
+        def take(config, *, init_weights, **folders):
+            configs.append(config)
+            call.init_weights = init_weights
+
+        monkeypatch.setattr(trainer, "train", take)
+        command = ["run_train.py", *map(str, arguments), f"--workdir={tmp_path / 'run'}"]
+        monkeypatch.setattr(sys, "argv", command)
+        with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+            cli.run(train.main)
+        return ended.value.code, (configs or [None])[0]
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -1,44 +1,24 @@
 """The flag files in flags/, as run_train.py takes them."""
 
 import dataclasses
-import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
-from nlrn_tf import cli
-from nlrn_tf.commands import train
 from nlrn_tf.config import SIMILARITIES
 from nlrn_tf.datasets.benchmarks import paper_ablation, paper_figures
+from nlrn_tf.model import NLRN
 from nlrn_tf.studies.complexity import training_operations
-from nlrn_tf.training import trainer
+from nlrn_tf.training.growth import grow_state
 from nlrn_tf.training.settings import TrainingConfig
+from nlrn_tf.training.start import fresh_run
+from nlrn_tf.training.state import variables_of
 from nlrn_tf.weights.manifest import manifest
 
 FLAGS = Path(__file__).resolve().parents[1] / "flags"
 LITE_NAMES = ("denoise_lite_s25", "sr_lite")
 NAMES = ("denoise_s15", "denoise_s25", "denoise_s50", "sr", *LITE_NAMES, "smoke")
-
-
-@pytest.fixture
-def start(monkeypatch, tmp_path):
-    """Calls run_train.py with flags, without the training: (exit code, TrainingConfig or None)."""
-
-    if "steps" not in flags.FLAGS:  # absl has one set of flags in a process
-        train.define_flags()
-
-    def call(*arguments):
-        configs = []
-        monkeypatch.setattr(trainer, "train", lambda config, **folders: configs.append(config))
-        command = ["run_train.py", *map(str, arguments), f"--workdir={tmp_path / 'run'}"]
-        monkeypatch.setattr(sys, "argv", command)
-        with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-            cli.run(train.main)
-        return ended.value.code, (configs or [None])[0]
-
-    return call
 
 
 GPU_NAMES = ("denoise", *(name for name in NAMES if name != "smoke"), "table5_s50")
@@ -154,7 +134,7 @@ def test_the_denoisers_differ_in_their_noise_and_their_schedule_only(configs):
             field: getattr(configs["denoise_s25"], field)
             for field in (
                 *("filters", "embedding_size", "phase_ends", "learning_rate", "max_minutes"),
-                *("validation_minutes", "seed"),
+                *("num_states", "patch_size", "validation_minutes", "seed"),
             )
         }
         config = dataclasses.replace(configs[name], noise_sigma=25.0, **schedule)
@@ -183,7 +163,7 @@ def test_the_lite_network_differs_in_its_size_and_its_schedule_only(configs):
     full, lite = (configs[name].flat() for name in ("denoise_s25", "denoise_lite_s25"))
     differences = {name for name in full if full[name] != lite[name]}
     sizes = {"filters", "embedding_size", "window_size", "non_local_every", "num_states"}
-    schedule = {"patch_size", "phase_ends", "max_minutes", "learning_rate", "validation_minutes"}
+    schedule = {"patch_size", "phase_ends", "max_minutes", "validation_minutes"}
     assert differences == sizes | schedule | {"seed"}
     assert all(lite[name] < full[name] for name in sizes - {"non_local_every"})
 
@@ -250,6 +230,20 @@ def test_the_recipes_make_the_packaged_networks(configs, gpu_configs):
             assert made[setting] == getattr(config, setting)[-1], (name, setting)
         for setting in ("task", "window_size", "non_local_every", "tied_weights"):
             assert made[setting] == getattr(config.network, setting), (name, setting)
+
+
+def test_packaged_weights_fit_the_recipes_that_start_from_them(start):
+    found = set()
+    for path in FLAGS.rglob("*.cfg"):
+        _, config = start(f"--flagfile={path}")
+        if start.init_weights:
+            network = NLRN(config.network)
+            network.build((None, None, None, 1))
+            grown = grow_state(fresh_run(config, start.init_weights).state, network)
+            shapes = [np.shape(grown["ema"][name]) for name in variables_of(network)["ema"]]
+            assert shapes == [weight.shape for weight in variables_of(network)["ema"].values()]
+            found.add(start.init_weights)
+    assert found == {"denoise_s15", "denoise_s25", "denoise_lite_s25"}
 
 
 def test_validation_images_are_held_out_of_the_training_images(configs):

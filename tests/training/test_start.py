@@ -64,7 +64,7 @@ def test_shared_weights_may_become_each_states_own_but_not_the_other_way(tmp_pat
 
 def test_what_given_weights_have_seen_is_kept():
     sizes = {"filters": (64,), "embedding_size": (32,), "num_states": (8,)}
-    network = dataclasses.replace(SMALL.network, non_local_every=2)
+    network = dataclasses.replace(SMALL.network, non_local_every=2, tied_weights=False)
     config = dataclasses.replace(SMALL, network=network, **sizes)
     run = fresh_run(config, "denoise_lite_s25")
     seen = network_config(config, run).trained_on
