@@ -293,9 +293,7 @@ def _rows_of_tables(numbers: dict, others: dict, chosen: Task | None) -> list[Ev
 
 def _weights_of_table(rows: Sequence[tuple[str, float]]) -> str | None:
     """One network for the whole table where a set in it wants weights of its own."""
-    return next(
-        (BENCHMARKS[images].weights for images, _ in rows if BENCHMARKS[images].weights), None
-    )
+    return next(filter(None, (BENCHMARKS[images].weights for images, _ in rows)), None)
 
 
 def _given(numbers: dict) -> dict:
