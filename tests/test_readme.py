@@ -43,7 +43,7 @@ SHORTER = {
     "maintenance/plot_curve.py": [],
     "maintenance/compare_crops.py": ["--help"],
     "maintenance/results_table.py": [],
-    "run_export.py": ["--weights=denoise_lite_s25"],
+    "run_export.py": [],
     # The real ones; {...} is the folder of a fixture, without which the test is skipped.
     "data_tools/prepare_datasets.py": ["--sets=Set14", "--from={data_dir}/Set14"],
     "data_tools/import_released.py": ["--saved_model={reference_dir}/released_sigma15"],

@@ -282,7 +282,7 @@ def _rows_of_tables(numbers: dict, others: dict, chosen: Task | None) -> list[Ev
         for images, value in rows:
             if not wanted or value in wanted:
                 given = {**others, "dataset": images, "task": others.get("task") or name}
-                given |= {"weights": weights} if others.get("method", NETWORK) == NETWORK else {}
+                given["weights"] = weights
                 value = task_named(name).setting_type(value)
                 found.append(EvaluationSettings(**{**given, **numbers, field: value}))
     if not found:

@@ -1,5 +1,6 @@
 """The settings of a training run."""
 
+import bisect
 import dataclasses
 import itertools
 
@@ -237,16 +238,13 @@ class TrainingConfig:
             values if len(values) == count else values * count
             for values in (getattr(self, name) for name in _PER_PHASE)
         ]
-        rows = [Phase(*row) for row in zip(*columns, (*self.phase_ends, 1.0), strict=True)]
+        sizes = [dict(zip(_PER_PHASE, row, strict=True)) for row in zip(*columns, strict=True)]
         freeze = self.freeze_norms_at
-        starts = (0.0, *self.phase_ends)
-        thawed = [
-            dataclasses.replace(row, end=min(row.end, freeze))
-            for start, row in zip(starts, rows, strict=True)
-            if start < freeze
+        ends = sorted({*self.phase_ends, freeze, 1.0} - {0.0})
+        return [
+            Phase(**sizes[bisect.bisect_left(self.phase_ends, end)], end=end, frozen=end > freeze)
+            for end in ends
         ]
-        frozen = [dataclasses.replace(row, frozen=True) for row in rows if row.end > freeze]
-        return [*thawed, *frozen]
 
     def _check_phases(self):
         ends = (0.0, *self.phase_ends, 1.0)
