@@ -26,6 +26,10 @@ from nlrn_tf.layers.similarity import similarity_of
 
 LOW_PRECISION = ("bfloat16", "float16")
 
+# Training patches of up to so many windows a side attend densely, with the pixels outside of the
+# windows masked. Blocks compute fewer logits, but one after the other and twice in the gradient.
+_DENSE_PATCH = 2
+
 
 def propagation(config: NLRNConfig, shape, *, dtype: str, training: bool):
     """The form for features of a shape.
@@ -40,8 +44,10 @@ def propagation(config: NLRNConfig, shape, *, dtype: str, training: bool):
     windows = _Windows(config, _backend(config, is_dense, training))
     if not config.correlation_propagation:
         return NoPropagation(windows)
-    if is_dense and training and config.unroll and windows.normalization == "softmax":
-        return SummedForTraining()
+    is_patch = training and dense.fits(shape, _DENSE_PATCH * config.window_size)
+    sums = is_dense or (is_patch and config.attention in (None, "kernel"))
+    if sums and training and config.unroll and windows.normalization == "softmax":
+        return SummedForTraining(windows)
     if is_dense:
         return SummedLogits(windows.normalization)
     if config.unroll and not training and _keeps_logits(windows, dtype):
@@ -151,11 +157,17 @@ class SummedForTraining:
     """As `SummedLogits`, with a gradient that is written out (`accumulating_attention`).
 
     Carries the summed logits and the weights. Their shapes differ before the first state, so the
-    states must be unrolled.
+    states must be unrolled. Patches may be larger than the windows.
     """
 
+    def __init__(self, windows: _Windows):
+        self._windows = windows
+
     def start(self, features):
-        return ()
+        options = self._windows.options
+        if dense.fits(features.shape, options["window_size"]):
+            return ()
+        return dense.masked_start(features, options["window_size"], options["border"])
 
     def attend(self, correlation, state, queries, keys, values):
         attended, correlation = dense.accumulating_attention(

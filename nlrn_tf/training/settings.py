@@ -5,7 +5,6 @@ import dataclasses
 import itertools
 
 from nlrn_tf.config import NLRNConfig
-from nlrn_tf.errors import NLRNError
 from nlrn_tf.precision import AUTO, POLICIES
 from nlrn_tf.settings import (
     documented,
@@ -130,7 +129,12 @@ class TrainingConfig:
         may_change=True,
     )
     lr_halvings: int = setting(
-        5, "Halvings of the learning rate, at equal intervals.", may_change=True
+        5,
+        "Halvings of the learning rate, at equal intervals (0: it stays as it is).",
+        may_change=True,
+    )
+    norms_rate: float = setting(
+        1.0, "Factor of the learning rate for scales and offsets of batch norms.", may_change=True
     )
     clip_norm: float = setting(
         0.5, "Global norm at which the gradient is clipped.", may_change=True
@@ -187,13 +191,14 @@ class TrainingConfig:
 
     def __post_init__(self):
         require_choices(self)
-        counts = ("steps", "accumulate", "max_skipped", "keep_checkpoints", "lr_halvings")
+        counts = ("steps", "accumulate", "max_skipped", "keep_checkpoints")
         for name in counts:
             require(self, name, is_count(getattr(self, name)), "a whole number of at least 1")
         from_0 = ("seed", "validation_crop", "validation_steps", "checkpoint_steps", "loss_center")
+        from_0 += ("lr_halvings",)
         for name in from_0:
             require(self, name, is_count(getattr(self, name), 0), "a whole number of at least 0")
-        positive = ("learning_rate", "clip_norm", "noise_sigma")
+        positive = ("learning_rate", "norms_rate", "clip_norm", "noise_sigma")
         positive += ("validation_minutes", "checkpoint_minutes")
         for name in positive:
             require(self, name, is_positive(getattr(self, name)), "a number above 0")
@@ -262,12 +267,6 @@ class TrainingConfig:
             require(self, "filters", may_widen(before, after), WIDER)
         fits = self.loss_center <= min(self.patch_size)
         require(self, "loss_center", fits, "at most the patch size")
-        window = self.network.window_size
-        if max(self.patch_size) > window:
-            raise NLRNError(
-                f"patch_size={self.patch_size!r} is not allowed: give at most the window size "
-                f"{window}, as in the paper"
-            )
 
 
 def changeable() -> set[str]:

@@ -12,6 +12,7 @@ from nlrn_tf import backend
 from nlrn_tf.model import GREY_LEVELS, NLRN
 from nlrn_tf.training.settings import TrainingConfig
 from nlrn_tf.training.state import variables_of
+from nlrn_tf.weights.shapes import is_of_norm
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 LOSS_SCALE_GROWTH_STEPS = 1000
@@ -91,7 +92,8 @@ class TrainingStep:
         finite = ops.logical_and(ops.isfinite(norm), ops.isfinite(loss))
         factor = ops.minimum(1.0, self._config.clip_norm / (norm + 1e-12))
         clipped = {name: gradient * factor for name, gradient in gradients.items()}
-        stepped = _adam(state, clipped, learning_rate)
+        rates = {n: learning_rate * self._rate_factor(n) for n in clipped}
+        stepped = _adam(state, clipped, rates)
         if state["ema"]:
             stepped["ema"] = self._averages(stepped)
         before = {**state, "non_trainable": statistics}
@@ -107,6 +109,9 @@ class TrainingStep:
             "gradient_norm": norm,
             "finite": ops.cast(finite, "float32"),
         }
+
+    def _rate_factor(self, name):
+        return self._config.norms_rate if is_of_norm(name) else 1.0
 
     def _averages(self, state):
         # The decay rises with the steps, or the first weights would stay in the average.
@@ -130,8 +135,8 @@ class TrainingStep:
         return {"updates": updates, "loss_scale": scale, "since_scaled": since}
 
 
-def _adam(state, gradients, learning_rate):
-    """The state after an update by Adam (Kingma and Ba 2015, algorithm 1)."""
+def _adam(state, gradients, rates):
+    """The state after an update by Adam (Kingma and Ba 2015, algorithm 1), with a rate for each."""
     updates = state["counters"]["updates"] + 1
     momentum = {
         name: BETA_1 * state["momentum"][name] + (1 - BETA_1) * gradient
@@ -144,7 +149,7 @@ def _adam(state, gradients, learning_rate):
     bias_1, bias_2 = 1 - BETA_1**updates, 1 - BETA_2**updates
     trainable = {
         name: weight
-        - learning_rate * (momentum[name] / bias_1) / (ops.sqrt(velocity[name] / bias_2) + EPSILON)
+        - rates[name] * (momentum[name] / bias_1) / (ops.sqrt(velocity[name] / bias_2) + EPSILON)
         for name, weight in state["trainable"].items()
     }
     return {**state, "trainable": trainable, "momentum": momentum, "velocity": velocity}

@@ -37,6 +37,11 @@ def is_trainable(name: str) -> bool:
     return not name.endswith(_MOVING)
 
 
+def is_of_norm(name: str) -> bool:
+    """Whether a weight of this name belongs to a batch norm."""
+    return "norm_" in name
+
+
 def _convolution(name: str, sets: tuple[int, ...], side: int, inputs: int, outputs: int) -> Shapes:
     kernel = (*sets, side, side, inputs, outputs)
     return {f"{name}/kernel": kernel, f"{name}/bias": (*sets, outputs)}

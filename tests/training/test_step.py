@@ -28,6 +28,22 @@ class TestStep:
         moved = np.abs(np.asarray(after["trainable"][name]) - state["trainable"][name])
         np.testing.assert_allclose(moved.max(), 1e-3, rtol=1e-3)
 
+    def test_batch_norms_may_have_a_rate_of_their_own(self, rng):
+        model, batch = new_model(SMALL), new_batch(rng)
+        state = first_state(model, SMALL)
+        moved = []
+        for rate in (1.0, 0.25):
+            config = dataclasses.replace(SMALL, norms_rate=rate)
+            after, _ = TrainingStep(model, config)(state, [batch], 1e-3)
+            moved.append(
+                {n: after["trainable"][n] - state["trainable"][n] for n in state["momentum"]}
+            )
+        norms = [name for name in moved[0] if name.endswith(("/gamma", "/beta"))]
+        assert len(norms) == 10
+        for name, move in moved[0].items():
+            factor = 0.25 if name in norms else 1
+            np.testing.assert_allclose(moved[1][name], factor * move, atol=1e-6, err_msg=name)
+
     def test_metrics_are_the_papers_loss(self, rng):
         model = new_model(SMALL)
         degraded, clean = new_batch(rng)
@@ -160,6 +176,10 @@ class TestSchedule:
         assert sorted({round(1e-3 / rate) for rate in rates}) == [1, 2, 4, 8, 16, 32]
         assert learning_rate(TrainingConfig(), 1 / 6 - 1e-9) == 1e-3
 
+    def test_without_halvings_the_rate_stays(self):
+        config = TrainingConfig(lr_halvings=0)
+        assert {learning_rate(config, p) for p in np.linspace(0, 1, 601)} == {1e-3}
+
     def test_cosine_falls_from_the_rate_to_zero(self):
         config = TrainingConfig(lr_schedule="cosine")
         assert learning_rate(config, 0.0) == 1e-3
@@ -183,7 +203,8 @@ class TestSchedule:
         [
             {"steps": 0},
             {"precision": "int8"},
-            {"patch_size": (46,)},
+            {"lr_halvings": -1},
+            {"norms_rate": 0.0},
             {"loss_center": 46},
             {"initializer": "zeros"},
             {"num_states": (12, 4), "phase_ends": (0.5,)},

@@ -5,10 +5,13 @@ logits of an image are far larger than its other tensors, and a training step wa
 over them.
 """
 
+import numpy as np
 from keras import ops
 
 from nlrn_tf import backend
 from nlrn_tf.layers.attention.operations import flatten_pixels, joined, softmax
+
+_OUTSIDE = -1e30  # a logit of no weight, finite: infinities have no difference
 
 
 def obstacle(queries, keys, values, *, window_size, border, normalization):
@@ -46,6 +49,32 @@ def weigh(logits, values, normalization):
     return ops.reshape(attended, ops.shape(values))  # [B, H, W, M]
 
 
+def masked_start(features, window_size, border):
+    """What `accumulating_attention` begins with where the windows are not the whole image.
+
+    Args:
+      features: `[B, H, W, C]` of known H and W, for their dtype.
+      window_size, border: as of `attend`.
+    """
+    height, width = features.shape[1:3]
+    rows = _in_window(height, window_size, border)[:, None, :, None]
+    columns = _in_window(width, window_size, border)[None, :, None, :]
+    is_inside = np.reshape(rows & columns, (1, height * width, height * width))
+    logits = ops.where(is_inside, 0.0, _OUTSIDE)
+    return ops.cast(logits, "float32"), ops.zeros((), features.dtype)
+
+
+def _in_window(length, window_size, border):
+    """Whether a position, of the first axis, has another in its window: bool `[length, length]`."""
+    window, positions = min(window_size, length), np.arange(length)
+    starts = positions - window // 2
+    if border == "clamp":
+        starts = np.clip(starts, 0, length - window)
+        offsets = positions - starts[:, None]
+        return (offsets >= 0) & (offsets < window)
+    return (positions - starts[:, None]) % length < window
+
+
 def accumulating_attention(correlation, queries, keys, values):
     """Softmax attention by the sum of this state's correlation and those before.
 
@@ -55,7 +84,7 @@ def accumulating_attention(correlation, queries, keys, values):
     have its shape and a small dtype.
 
     Args:
-      correlation: what the state before returned, or () for the first.
+      correlation: what the state before returned; for the first () or `masked_start`.
       queries, keys: `[B, N, L]`.
       values: `[B, N, M]`, the same dtype.
 
