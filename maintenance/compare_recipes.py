@@ -1,6 +1,6 @@
 """Compares ways of training by short runs, on images held out of the training.
 
-  python maintenance/compare_recipes.py --workdir=runs/recipes
+  python maintenance/compare_recipes.py --data_dir=data --workdir=runs/recipes
   python maintenance/compare_recipes.py --only=denoise,denoise_xavier --seeds=0
 
 The members are those of maintenance/recipes.py. The same command goes on where it stopped; several
@@ -9,7 +9,6 @@ Markdown: the mean over the seeds, half the range between them, and the differen
 that has the name of the task.
 """
 
-import statistics
 import sys
 from pathlib import Path
 
@@ -18,10 +17,17 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from maintenance.recipes import RECIPES, STEPS, config_of, task_of
+from maintenance.recipes import (
+    RECIPES,
+    STEPS,
+    config_of,
+    folder_of,
+    score_of,
+    table_of,
+    task_of,
+)
 from nlrn_tf import cli
 from nlrn_tf.datasets import location
-from nlrn_tf.training.curve import read_curve
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/recipes", "Folder of the runs.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, location.HELP)
@@ -43,17 +49,20 @@ def main(_: list[str]) -> None:
         for seed in map(int, _SEEDS.value):
             for name in _ONLY.value or RECIPES:
                 _train(name, seed, workdir)
-    Console(soft_wrap=True).print(_table(workdir), markup=False, highlight=False)
+    Console(soft_wrap=True).print(table_of(workdir, _STEPS.value), markup=False, highlight=False)
 
 
 def _train(name: str, seed: int, workdir: Path) -> Path:
     """Trains a member unless it is done, after what it starts from; gives its weights."""
     from nlrn_tf.training.trainer import train
 
-    config, folder = config_of(name, _STEPS.value, seed), _folder(workdir, name, seed)
+    config, folder = (
+        config_of(name, _STEPS.value, seed),
+        folder_of(workdir, name, _STEPS.value, seed),
+    )
     start = RECIPES[name].start
     init_weights = None if start is None else str(_train(start, seed, workdir))
-    if _score(folder, config.steps) is not None:
+    if score_of(folder, config.steps) is not None:
         return folder / "weights.keras"
     return train(
         config,
@@ -62,42 +71,6 @@ def _train(name: str, seed: int, workdir: Path) -> Path:
         records_dir=workdir / "records" / task_of(name),
         init_weights=init_weights,
     )
-
-
-def _folder(workdir: Path, name: str, seed: int) -> Path:
-    return workdir / f"{name}_seed{seed}_{_STEPS.value}"
-
-
-def _score(folder: Path, steps: int) -> float | None:
-    """Validation PSNR in dB at the end of a training of so many steps, None before that."""
-    if not (folder / "curve.csv").exists():
-        return None
-    curve = read_curve(folder / "curve.csv")
-    return float(curve["val_psnr"][-1]) if curve["step"][-1] == steps else None
-
-
-def _table(workdir: Path) -> str:
-    """What is done of the members, with all seeds that are there."""
-    lines = ["| | PSNR (dB) | +- | gain | seeds |", "|---|---:|---:|---:|---:|"]
-    for name, recipe in RECIPES.items():
-        scores, pairs = _scores(name, workdir), _scores(task_of(name), workdir)
-        if not scores:
-            continue
-        mean = statistics.fmean(scores.values())
-        spread = (max(scores.values()) - min(scores.values())) / 2
-        gains = [score - pairs[seed] for seed, score in scores.items() if seed in pairs]
-        gain = f"{statistics.fmean(gains):+.3f}" if gains else ""
-        lines.append(
-            f"| `{name}`: {recipe.what} | {mean:.3f} | {spread:.3f} | {gain} | {len(scores)} |"
-        )
-    return "\n".join(lines)
-
-
-def _scores(name: str, workdir: Path) -> dict[int, float]:
-    """The scores of a member by seed."""
-    steps = config_of(name, _STEPS.value, 0).steps
-    found = {seed: _score(_folder(workdir, name, seed), steps) for seed in range(100)}
-    return {seed: score for seed, score in found.items() if score is not None}
 
 
 if __name__ == "__main__":

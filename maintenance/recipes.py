@@ -5,10 +5,13 @@ images, steps, seed and held-out images of their task in common.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import statistics
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from maintenance.held_out import held_out_images
+from nlrn_tf.training.curve import read_curve
 from nlrn_tf.training.settings import TrainingConfig
 
 STEPS = 1000
@@ -101,6 +104,7 @@ RECIPES: dict[str, Recipe] = {
     "sr_few_states_first": Recipe(
         "two states in the first half", {"num_states": (2, 4), "phase_ends": (0.5,)}
     ),
+    "sr_shorter": Recipe("three quarters of the steps", share=0.75),
     "sr_narrow_first": Recipe(
         "32 channels in the first half",
         {"filters": (32, 64), "embedding_size": (16, 32), "phase_ends": (0.5,)},
@@ -134,3 +138,60 @@ def config_of(name: str, steps: int, seed: int) -> TrainingConfig:
 def task_of(name: str) -> str:
     """The task of a member, which its name begins with."""
     return name.split("_")[0]
+
+
+def folder_of(workdir: Path, name: str, steps: int, seed: int) -> Path:
+    """The work folder of a run of a member."""
+    return workdir / f"{name}_seed{seed}_{steps}"
+
+
+def score_of(folder: Path, steps: int) -> float | None:
+    """Validation PSNR in dB at the end of a run of so many steps, None before that."""
+    if not (folder / "curve.csv").exists():
+        return None
+    curve = read_curve(folder / "curve.csv")
+    return float(curve["val_psnr"][-1]) if curve["step"][-1] == steps else None
+
+
+def table_of(workdir: Path, steps: int) -> str:
+    """What is done of the members, in Markdown.
+
+    PSNR is the mean over the seeds that are there, the spread half of their range. The gain is over
+    the member that has the name of the task, seed by seed, and so are the products, of all steps
+    from random weights on.
+    """
+    lines = ["| | PSNR (dB) | spread | gain | products |", "|---|---:|---:|---:|---:|"]
+    for name, recipe in RECIPES.items():
+        scores = _scores(workdir, name, steps)
+        if scores:
+            mean, spread = statistics.fmean(scores.values()), _range(scores.values()) / 2
+            usual = _scores(workdir, task_of(name), steps)
+            gains = [score - usual[seed] for seed, score in scores.items() if seed in usual]
+            gain = f"{statistics.fmean(gains):+.3f}" if gains else ""
+            products = f"{_operations(name, steps) / _operations(task_of(name), steps):.2f}"
+            cells = (f"`{name}`: {recipe.what}", f"{mean:.3f}", f"{spread:.3f}", gain, products)
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _operations(name: str, steps: int) -> float:
+    from nlrn_tf.studies.complexity import training_operations
+
+    start = RECIPES[name].start
+    before = _operations(start, steps) if start else 0.0
+    return before + training_operations(config_of(name, steps, 0))
+
+
+def _range(values: Collection[float]) -> float:
+    return max(values) - min(values)
+
+
+def _scores(workdir: Path, name: str, steps: int) -> dict[int, float]:
+    """The scores of a member by seed."""
+    found = {}
+    for folder in workdir.glob(f"{name}_seed*_{steps}"):
+        seed = int(folder.name.removeprefix(f"{name}_seed").split("_")[0])
+        score = score_of(folder, config_of(name, steps, seed).steps)
+        if score is not None:
+            found[seed] = score
+    return found

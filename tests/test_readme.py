@@ -40,6 +40,7 @@ SHORTER = {
     "run_train.py": [f"--{flag}" for flag in SMALL_RUN.split()],
     "data_tools/make_records.py": [],
     "data_tools/check_records.py": [],
+    "maintenance/compare_recipes.py": ["--steps=2", "--seeds=0", "--only=denoise"],
     "maintenance/plot_curve.py": [],
     "maintenance/compare_crops.py": ["--help"],
     "maintenance/results_table.py": [],
@@ -56,7 +57,8 @@ def blocks(language):
 
 
 TOOLS = [
-    ROOT / "maintenance" / f"{name}.py" for name in ("compare_crops", "plot_curve", "results_table")
+    ROOT / "maintenance" / f"{name}.py"
+    for name in ("compare_crops", "compare_recipes", "plot_curve", "results_table")
 ]
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 SLOW = ("run_export.py", "KERAS_BACKEND=jax")
