@@ -150,6 +150,4 @@ def _print(result: dict) -> None:
 
 
 if __name__ == "__main__":
-    # The packaging.py of this folder would hide the package of that name from TensorFlow.
-    sys.path.remove(str(Path(__file__).resolve().parent))
     cli.run(main)

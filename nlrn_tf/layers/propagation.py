@@ -44,10 +44,10 @@ def propagation(config: NLRNConfig, shape, *, dtype: str, training: bool):
     windows = _Windows(config, _backend(config, is_dense, training))
     if not config.correlation_propagation:
         return NoPropagation(windows)
-    is_patch = training and dense.fits(shape, _DENSE_PATCH * config.window_size)
-    sums = is_dense or (is_patch and config.attention in (None, "kernel"))
-    if sums and training and config.unroll and windows.normalization == "softmax":
-        return SummedForTraining(windows)
+    if training and config.unroll and windows.normalization == "softmax":
+        most_windows = _DENSE_PATCH if config.attention in (None, "kernel") else 1
+        if dense.fits(shape, most_windows * config.window_size):
+            return SummedForTraining(windows)
     if is_dense:
         return SummedLogits(windows.normalization)
     if config.unroll and not training and _keeps_logits(windows, dtype):
