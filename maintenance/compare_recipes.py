@@ -6,7 +6,7 @@
 The members are those of maintenance/recipes.py. The same command goes on where it stopped; several
 at once may train different members in one folder. The table of all that are done comes last, in
 Markdown: the mean over the seeds, half the range between them, and the difference to the member
-that has the name of the task.
+that has the name of the task, and the products that it took.
 """
 
 import sys
@@ -56,10 +56,8 @@ def _train(name: str, seed: int, workdir: Path) -> Path:
     """Trains a member unless it is done, after what it starts from; gives its weights."""
     from nlrn_tf.training.trainer import train
 
-    config, folder = (
-        config_of(name, _STEPS.value, seed),
-        folder_of(workdir, name, _STEPS.value, seed),
-    )
+    config = config_of(name, _STEPS.value, seed)
+    folder = folder_of(workdir, name, _STEPS.value, seed)
     start = RECIPES[name].start
     init_weights = None if start is None else str(_train(start, seed, workdir))
     if score_of(folder, config.steps) is not None:

@@ -104,7 +104,10 @@ class TrainingConfig:
     )
     num_states: tuple[int, ...] = setting((12,), "Recurrent states, likewise.", may_change=True)
     patch_size: tuple[int, ...] = setting(
-        (45,), "Side of the patches in pixels, likewise.", may_change=True
+        (45,),
+        "Side of the patches in pixels, likewise; in patches larger than the window each pixel "
+        "attends to its window, as in an image.",
+        may_change=True,
     )
     batch_size: tuple[int, ...] = setting((16,), "Patches in a batch, likewise.", may_change=True)
     phase_ends: tuple[float, ...] = setting(
@@ -194,8 +197,8 @@ class TrainingConfig:
         counts = ("steps", "accumulate", "max_skipped", "keep_checkpoints")
         for name in counts:
             require(self, name, is_count(getattr(self, name)), "a whole number of at least 1")
-        from_0 = ("seed", "validation_crop", "validation_steps", "checkpoint_steps", "loss_center")
-        from_0 += ("lr_halvings",)
+        from_0 = ("seed", "validation_crop", "validation_steps", "checkpoint_steps")
+        from_0 += ("loss_center", "lr_halvings")
         for name in from_0:
             require(self, name, is_count(getattr(self, name), 0), "a whole number of at least 0")
         positive = ("learning_rate", "norms_rate", "clip_norm", "noise_sigma")
