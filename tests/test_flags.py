@@ -272,7 +272,7 @@ def test_later_flags_win(start):
     [
         ("--noise_sigmas=25", "noise_sigmas"),
         ("--noise_sigma=loud", "noise_sigma"),
-        ("--patch_size=46", "patch_size"),
+        ("--patch_size=0", "patch_size"),
         ("--flagfile=missing.cfg", "missing.cfg: cannot be read"),
         ("--flagfile=own.cfg", "own.cfg: includes itself"),
         ("noise_sigma=25", "unexpected argument noise_sigma=25"),
