@@ -20,7 +20,7 @@ from nlrn_tf.errors import NLRNError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output", "docs/web.png", "PNG file to write.")
-flags.DEFINE_string("weights", "denoise", "Weights that restore the photograph.")
+flags.DEFINE_string("weights", "auto", "Weights that restore the photograph.")
 
 _SIZE = {"width": 890, "height": 540}
 _PATIENCE = 600_000  # milliseconds

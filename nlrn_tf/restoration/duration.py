@@ -161,14 +161,21 @@ def in_words(seconds: float) -> str:
     return _counted(hours, "hour") if hours < 48 else _counted(round(hours / 24), "day")
 
 
-def faster_choices(settings: Choice, channels: int) -> list[str]:
-    """The flags that would make restoring faster, for images of 1 or 3 channels."""
+def faster_choices(settings: Choice, channels: int, chosen: str | None = None) -> list[str]:
+    """The flags that would make restoring faster.
+
+    Args:
+      settings: what is asked for.
+      channels: of the images, 1 or 3.
+      chosen: the packaged weights that were taken, where the settings leave that open.
+    """
     choices = []
     if settings.self_ensemble:
         choices.append("without --self_ensemble (8 times as fast)")
     if getattr(settings, "protocol", "full") == "patches":
         choices.append("--protocol=full (tens of times as fast)")
-    for network in (settings.network, family_of(settings.network)):
+    chosen = chosen or settings.network
+    for network in (chosen, family_of(chosen)):
         if network in _FASTER:
             # Chroma is restored by the faster one already.
             times = " (6 times as fast)" if channels == 1 else ""
@@ -223,7 +230,8 @@ class Forecast:
             [found] = expected([(restorer, [_enlarged(shape, restorer) for shape in shapes])])
             progress.expect(found.costs, in_seconds=found.in_seconds)
             channels = max((shape[2] for shape in shapes if shape), default=1)
-            faster = faster_choices(self._settings, channels) if self._settings else []
+            chosen = getattr(restorer.model, "packaged_name", None)
+            faster = faster_choices(self._settings, channels, chosen) if self._settings else []
             line = told(shapes, found.seconds, faster)
             lines = [line, *lines] if line else lines
         else:

@@ -27,8 +27,9 @@ class RestorationSettings:
 
     weights: str | None = setting(
         None,
-        "Packaged weights by name (denoise_s25) or by family (denoise, or denoise_lite, which is "
-        "six times as fast), or path of a .keras file. Default: denoise; sr_lite with --task=sr.",
+        "Packaged weights by name (denoise_s25) or by family (denoise, denoise_lite, which is six "
+        "times as fast, or auto: the latter at the noise levels where it is as good), or path of a "
+        ".keras file. Default: auto; sr_lite with --task=sr.",
     )
     noise_sigma: str | float | None = setting(
         None,

@@ -92,7 +92,9 @@ class Denoising(Task):
         return f"noise of sigma {config.noise_sigma:g}" if config.noise_sigma else ""
 
     def default_weights(self, noise_sigma=None):
-        """Those trained for a level of the paper, else the family: the best at the level."""
+        """What is fast where it is as good for people's images, the best where it is scored."""
+        if noise_sigma is None:
+            return "auto"
         trained = noise_sigma in self.published_settings
         return f"denoise_s{noise_sigma:g}" if trained else "denoise"
 

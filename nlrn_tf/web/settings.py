@@ -27,7 +27,7 @@ class WebSettings:
     weights: str | None = setting(
         None,
         "Weights of the denoiser: packaged by name or by family, or path of a .keras file. "
-        "Default: the visitor chooses between the families denoise and denoise_lite.",
+        "Default: the visitor chooses between the families auto, denoise and denoise_lite.",
     )
     max_pixels: int = setting(
         50_000_000, "Refuse images that have more pixels, or would have when they are enlarged."

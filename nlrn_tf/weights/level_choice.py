@@ -19,6 +19,8 @@ from nlrn_tf.weights.manifest import WEIGHTS_DIR, manifest
 MAX_LEVEL = MAX_SIGMA
 MAX_SCALE = 3.0  # of the image, in `scaled_to`
 FULL, LITE = "denoise", "denoise_lite"  # the families of packaged denoisers
+AUTO_FAMILY = "auto"  # both: LITE at the levels where it is as good
+AS_GOOD = 0.1  # dB that it may be below
 
 _TABLE = WEIGHTS_DIR / "levels.json"
 
@@ -74,13 +76,14 @@ def denoisers(family: str | None = None) -> dict[str, float]:
     """The packaged denoisers by name, and the noise level that each was trained for.
 
     Args:
-      family: only those, see `family_of`; None for all.
+      family: only those, see `family_of`, or `AUTO_FAMILY`; None for all.
     """
+    families = (FULL, LITE) if family == AUTO_FAMILY else (family,)
     configs = {name: entry["config"] for name, entry in manifest().items()}
     return {
         name: config["noise_sigma"]
         for name, config in configs.items()
-        if config["noise_sigma"] and family in (None, family_of(name))
+        if config["noise_sigma"] and (family is None or family_of(name) in families)
     }
 
 
@@ -98,7 +101,33 @@ def of_family(name: str | os.PathLike, noise_sigma: float | None) -> str | os.Pa
             f"{name}: is a family of denoisers ({', '.join(sorted(members))}); give noise_sigma, "
             "or one of them"
         )
+    if os.fspath(name) == AUTO_FAMILY:
+        return efficient_denoiser(noise_sigma)
     return best_denoiser(noise_sigma, members)
+
+
+def efficient_denoiser(noise_sigma: float) -> str:
+    """The packaged denoiser with fewer channels where it is as good, else the best full one.
+
+    As good is at most `AS_GOOD` below in the measured PSNR, at the level and at that of luma in a
+    colour image of this noise, which is lower by a factor of sqrt 3 (`restoration.colour`).
+
+    Args:
+      noise_sigma: in grey levels of 0..255.
+
+    Raises:
+      NLRNError: as for `best_denoiser`.
+    """
+    full, lite = denoisers(FULL), denoisers(LITE)
+    if not full or not lite:
+        return best_denoiser(noise_sigma, full or lite)
+
+    def is_as_good(level):
+        best, fast = (expected_psnr(best_denoiser(level, names), level) for names in (full, lite))
+        return best is not None and fast is not None and fast >= best - AS_GOOD
+
+    is_chosen = is_as_good(noise_sigma) and is_as_good(noise_sigma / math.sqrt(3))
+    return best_denoiser(noise_sigma, lite if is_chosen else full)
 
 
 def best_denoiser(noise_sigma: float, names: Collection[str] | None = None) -> str:

@@ -145,12 +145,15 @@ def test_durations_in_words_are_near(seconds):
 
 
 def test_what_is_faster_is_named_where_it_is_not_chosen():
-    def choices(channels=1, **options):
-        return " ".join(duration.faster_choices(RestorationSettings(**options), channels))
+    def choices(channels=1, chosen=None, **options):
+        settings = RestorationSettings(**options)
+        return " ".join(duration.faster_choices(settings, channels, chosen))
 
-    assert choices() == "--weights=denoise_lite (6 times as fast)"
-    assert choices(weights="denoise_s50") == choices()
-    assert choices(3) == "--weights=denoise_lite"
+    assert choices(weights="denoise") == "--weights=denoise_lite (6 times as fast)"
+    assert choices(weights="denoise_s50") == choices(weights="denoise")
+    assert choices(chosen="denoise_s15") == choices(weights="denoise")
+    assert choices(chosen="denoise_lite_s25") == ""
+    assert choices(3, weights="denoise") == "--weights=denoise_lite"
     assert choices(task="sr", weights="sr") == "--weights=sr_lite (6 times as fast)"
     assert choices(weights="denoise_lite_s25") == choices(task="sr") == ""
     assert choices(weights="denoise_lite") == choices(weights="mine.keras") == ""

@@ -84,7 +84,7 @@ def test_what_the_flags_ask_for(tmp_path):
 
 
 def test_the_default_weights():
-    assert RestorationSettings().network == "denoise"
+    assert RestorationSettings().network == "auto"
     assert RestorationSettings(task="sr").network == "sr_lite"
     assert RestorationSettings(task="denoise", weights="mine.keras").network == "mine.keras"
 

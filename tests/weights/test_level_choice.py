@@ -5,7 +5,15 @@ import pytest
 
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.weights import level_choice, manifest
-from nlrn_tf.weights.level_choice import best_denoiser, denoisers, expected_psnr, family_of
+from nlrn_tf.weights.level_choice import (
+    AUTO_FAMILY,
+    best_denoiser,
+    denoisers,
+    efficient_denoiser,
+    expected_psnr,
+    family_of,
+    of_family,
+)
 
 PACKAGE = {
     "denoise_s15": {"sha256": "a", "config": {"task": "denoise", "noise_sigma": 15, "filters": 8}},
@@ -56,6 +64,46 @@ def test_a_family_stays_by_itself(package):
         assert best_denoiser(noise_sigma, denoisers("denoise_lite")) == "denoise_lite_s25"
     assert best_denoiser(10, denoisers()) == "denoise_lite_s25"
     assert best_denoiser(40, denoisers()) == "denoise_s50"
+
+
+@pytest.mark.parametrize(
+    ("noise_sigma", "expected"),
+    [(5, "lite_s25"), (12.8, "lite_s25"), (13, "s15"), (20.1, "s50"), (150, "s50")],
+)
+def test_the_fast_one_is_taken_where_it_is_as_good(package, noise_sigma, expected):
+    """Its lead of 1 dB at 10 is a loss of 0.1 dB from 10 x 4^(1.1 / 6) = 12.9 on."""
+    assert efficient_denoiser(noise_sigma) == f"denoise_{expected}"
+    assert of_family(AUTO_FAMILY, noise_sigma) == f"denoise_{expected}"
+
+
+def test_the_fast_one_must_be_as_good_for_luma_too(package):
+    _, scores = package
+    for name, lowest in (("denoise_s15", 40.0), ("denoise_lite_s25", 39.0)):
+        scores[name] = {**scores[name], "psnr": {"5": lowest, **scores[name]["psnr"]}}
+    # At 5 the fast one is 1 dB behind and at 10 as much ahead; 0.1 dB behind is 6.83.
+    assert efficient_denoiser(6.84 * 3**0.5) == "denoise_lite_s25"
+    assert efficient_denoiser(6.82 * 3**0.5) == "denoise_s15"
+
+
+def test_the_fast_one_is_not_taken_unmeasured(package):
+    entries, scores = package
+    assert denoisers(AUTO_FAMILY) == {
+        "denoise_s15": 15,
+        "denoise_s50": 50,
+        "denoise_lite_s25": 25,
+    }
+    with pytest.raises(NLRNError, match="give noise_sigma"):
+        of_family(AUTO_FAMILY, None)
+    del scores["denoise_lite_s25"]
+    assert efficient_denoiser(10) == "denoise_s15"
+    for name in ("denoise_s15", "denoise_s50"):
+        del entries[name]
+    assert efficient_denoiser(10) == "denoise_lite_s25"
+
+
+def test_of_the_packaged_ones_the_fast_one_is_taken_for_noise_that_is_seen():
+    assert {efficient_denoiser(level) for level in (20, 25, 50, 75)} == {"denoise_lite_s25"}
+    assert {efficient_denoiser(level) for level in (1, 5)} == {"denoise_s15"}
 
 
 @pytest.mark.parametrize("change", ["changed", "missing"])
