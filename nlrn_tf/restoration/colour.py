@@ -16,7 +16,7 @@ from nlrn_tf.config import NLRNConfig
 from nlrn_tf.imaging.opponent import opponent_to_rgb, rgb_to_opponent
 from nlrn_tf.model import NLRN
 from nlrn_tf.restoration.inference import Model
-from nlrn_tf.weights.level_choice import LITE, best_denoiser, denoisers, expected_psnr, family_of
+from nlrn_tf.weights.level_choice import LITE, best_denoiser, denoisers, expected_loss, family_of
 from nlrn_tf.weights.loading import load_model
 
 MID_GREY = 0.5
@@ -70,13 +70,10 @@ def companions(model: Model, level: float) -> tuple[Model, Model]:
 
 def _for_chroma(name: str, level: float) -> str:
     """The packaged network with fewer channels, unless the family of `name` is clearly better."""
-    best, lite = best_denoiser(level, denoisers(family_of(name))), denoisers(LITE)
-    if not lite:
-        return best
-    fast = best_denoiser(level, lite)
-    scores = [expected_psnr(each, level) for each in (best, fast)]
-    known = [score for score in scores if score is not None]
-    return best if len(known) == 2 and known[0] - known[1] >= CLEARLY_BETTER else fast
+    family, lite = denoisers(family_of(name)), denoisers(LITE)
+    loss = expected_loss(lite, family, level) if lite else math.inf
+    is_better = loss is not None and loss >= CLEARLY_BETTER
+    return best_denoiser(level, family if is_better else lite)
 
 
 @functools.lru_cache(maxsize=8)

@@ -92,7 +92,8 @@ class TrainingStep:
         finite = ops.logical_and(ops.isfinite(norm), ops.isfinite(loss))
         factor = ops.minimum(1.0, self._config.clip_norm / (norm + 1e-12))
         clipped = {name: gradient * factor for name, gradient in gradients.items()}
-        rates = {n: learning_rate * self._rate_factor(n) for n in clipped}
+        of_norms = self._config.norms_rate * learning_rate
+        rates = {name: of_norms if is_of_norm(name) else learning_rate for name in clipped}
         stepped = _adam(state, clipped, rates)
         if state["ema"]:
             stepped["ema"] = self._averages(stepped)
@@ -109,9 +110,6 @@ class TrainingStep:
             "gradient_norm": norm,
             "finite": ops.cast(finite, "float32"),
         }
-
-    def _rate_factor(self, name):
-        return self._config.norms_rate if is_of_norm(name) else 1.0
 
     def _averages(self, state):
         # The decay rises with the steps, or the first weights would stay in the average.

@@ -122,12 +122,9 @@ def efficient_denoiser(noise_sigma: float) -> str:
     if not full or not lite:
         return best_denoiser(noise_sigma, full or lite)
 
-    def is_as_good(level):
-        best, fast = (expected_psnr(best_denoiser(level, names), level) for names in (full, lite))
-        return best is not None and fast is not None and fast >= best - AS_GOOD
-
-    is_chosen = is_as_good(noise_sigma) and is_as_good(noise_sigma / math.sqrt(3))
-    return best_denoiser(noise_sigma, lite if is_chosen else full)
+    losses = [expected_loss(lite, full, each) for each in (noise_sigma, noise_sigma / math.sqrt(3))]
+    is_as_good = all(loss is not None and loss <= AS_GOOD for loss in losses)
+    return best_denoiser(noise_sigma, lite if is_as_good else full)
 
 
 def best_denoiser(noise_sigma: float, names: Collection[str] | None = None) -> str:
@@ -177,6 +174,19 @@ def expected_psnr(name: str, noise_sigma: float) -> float | None:
     """
     scores, noise_sigma = _scores(name), checked_level(noise_sigma)
     return _interpolated(scores, noise_sigma) if scores else None
+
+
+def expected_loss(
+    names: Collection[str], others: Collection[str], noise_sigma: float
+) -> float | None:
+    """By how many dB the best of some packaged denoisers is below the best of others at a level.
+
+    None where one of the two was not measured; see `expected_psnr`.
+    """
+    found, best = (
+        expected_psnr(best_denoiser(noise_sigma, each), noise_sigma) for each in (names, others)
+    )
+    return None if found is None or best is None else best - found
 
 
 @functools.cache

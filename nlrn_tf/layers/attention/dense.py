@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from nlrn_tf import backend
-from nlrn_tf.layers.attention.operations import flatten_pixels, joined, softmax
+from nlrn_tf.layers.attention.operations import flatten_pixels, joined, softmax, window_indices
 
 _OUTSIDE = -1e30  # a logit of no weight, finite: infinities have no difference
 
@@ -66,13 +66,10 @@ def masked_start(features, window_size, border):
 
 def _in_window(length, window_size, border):
     """Whether a position, of the first axis, has another in its window: bool `[length, length]`."""
-    window, positions = min(window_size, length), np.arange(length)
-    starts = positions - window // 2
-    if border == "clamp":
-        starts = np.clip(starts, 0, length - window)
-        offsets = positions - starts[:, None]
-        return (offsets >= 0) & (offsets < window)
-    return (positions - starts[:, None]) % length < window
+    is_inside = np.zeros((length, length), bool)
+    for position in range(length):
+        is_inside[position, window_indices(position, length, window_size, border)] = True
+    return is_inside
 
 
 def accumulating_attention(correlation, queries, keys, values):

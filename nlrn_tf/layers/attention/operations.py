@@ -29,3 +29,13 @@ def softmax(logits):
     """Over the last axis."""
     # Keras warns of an axis of size 1, which a single pixel has.
     return ops.ones_like(logits) if logits.shape[-1] == 1 else ops.softmax(logits, axis=-1)
+
+
+def window_indices(position, length, window_size, border):
+    """The rows, or columns, in the window of one; all `length` where the window is larger."""
+    window = min(window_size, length)
+    start = position - window // 2
+    if border == "clamp":
+        start = min(max(start, 0), length - window)
+        return list(range(start, start + window))
+    return [index % length for index in range(start, start + window)]

@@ -5,7 +5,7 @@
 
 from keras import ops
 
-from nlrn_tf.layers.attention.operations import flatten_pixels, joined, softmax
+from nlrn_tf.layers.attention.operations import flatten_pixels, joined, softmax, window_indices
 
 
 def obstacle(queries, keys, values, *, window_size, border, normalization):
@@ -22,8 +22,8 @@ def attention(queries, keys, values, *, window_size, border, normalization):
     """
     queries, keys = joined(queries), joined(keys)
     height, width = values.shape[1:3]
-    rows_of = [_window_indices(y, height, window_size, border) for y in range(height)]
-    columns_of = [_window_indices(x, width, window_size, border) for x in range(width)]
+    rows_of = [window_indices(y, height, window_size, border) for y in range(height)]
+    columns_of = [window_indices(x, width, window_size, border) for x in range(width)]
     windows = [
         [row * width + column for row in rows_of[y] for column in columns_of[x]]
         for y in range(height)
@@ -35,12 +35,3 @@ def attention(queries, keys, values, *, window_size, border, normalization):
     weights = softmax(logits) if normalization == "softmax" else logits / len(windows[0])
     attended = ops.sum(ops.cast(weights, values.dtype)[..., None] * window_values, axis=2)
     return ops.reshape(attended, ops.shape(values))  # [B, H, W, M]
-
-
-def _window_indices(position, length, window_size, border):
-    window = min(window_size, length)
-    start = position - window // 2
-    if border == "clamp":
-        start = min(max(start, 0), length - window)
-        return list(range(start, start + window))
-    return [index % length for index in range(start, start + window)]
