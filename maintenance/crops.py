@@ -95,7 +95,8 @@ def compare_crops(
     for crop in crops:
         truth, degraded = pairs[crop.image]
         score = scores[crop.image]
-        panels = {f"{settings.of_task.input_name} {score['input_psnr']:.2f} dB": to_uint8(degraded)}
+        before = settings.of_task.input_image(degraded, **settings.degradation)
+        panels = {f"{settings.of_task.input_name} {score['input_psnr']:.2f} dB": to_uint8(before)}
         if settings.method == NETWORK:
             name = Path(settings.weights).stem
             panels[f"{name} {score['psnr']:.2f} dB"] = restored[crop.image]

@@ -4,6 +4,7 @@ import dataclasses
 
 from nlrn_tf.settings import documented, is_count, is_positive, require, require_choices, setting
 from nlrn_tf.tasks.registry import task_names
+from nlrn_tf.tasks.super_resolution import AFTER, BEFORE
 
 BORDERS = ("clamp", "circular")
 
@@ -84,6 +85,13 @@ class NLRNConfig:
     trained_on: tuple[str, ...] = setting(
         (), "Image folders that the weights have seen in training, such as BSDS500/train."
     )
+    upsample: str = setting(
+        BEFORE,
+        "Where super-resolution enlarges: before the network, bicubically, as the paper does, or "
+        "after it, by a convolution and a pixel shuffle for each scale. The recurrence then works "
+        "on the small image, which is scale^2 times as fast.",
+        choices=(BEFORE, AFTER),
+    )
     attention: str | None = setting(
         None,
         "Backend of the windowed attention in inference; None takes the fastest compatible one of "
@@ -116,6 +124,9 @@ class NLRNConfig:
             level = getattr(self, name)
             require(self, name, level is None or is_positive(level), "a number above 0")
         require(self, "scales", all(scale > 1 for scale in self.scales), "numbers above 1")
+        if self.upsample == AFTER:
+            are_whole = all(is_count(scale, 2) for scale in self.scales)
+            require(self, "scales", are_whole, "whole numbers above 1 with upsample=after")
         object.__setattr__(self, "trained_on", tuple(self.trained_on))
 
     def to_dict(self) -> dict:

@@ -8,8 +8,11 @@ import keras
 from keras import ops
 
 from nlrn_tf.config import NLRNConfig
+from nlrn_tf.errors import NLRNError
+from nlrn_tf.layers.enlarging import SubpixelConv, bicubic_subpixels, shuffled
 from nlrn_tf.layers.recurrent import Recurrent
 from nlrn_tf.layers.statewise import StatewiseBatchNorm
+from nlrn_tf.tasks.super_resolution import AFTER
 
 GREY_LEVELS = 255.0
 
@@ -39,7 +42,13 @@ class NLRN(keras.Model):
         self.conv_in = _conv3x3(self.config.filters, "conv_in")
         self.recurrent = Recurrent(self.config, name="recurrent", dtype=self.dtype_policy)
         self.norm_out = StatewiseBatchNorm(name="norm_out", dtype="float32")
-        self.conv_out = _conv3x3(1, "conv_out")
+        self.conv_out: keras.layers.Layer
+        if self.config.upsample == AFTER:
+            if not self.config.scales:
+                raise NLRNError("upsample=after: is for networks with scales; give at least one")
+            self.conv_out = SubpixelConv(self.config.scales, name="conv_out")
+        else:
+            self.conv_out = _conv3x3(1, "conv_out")
         self.build((None, None, None, 1))
 
     def build(self, input_shape):
@@ -53,11 +62,18 @@ class NLRN(keras.Model):
         self.conv_out.build(features)
         self.built = True
 
-    def call(self, images, training=False):
+    def call(self, images, training=False, scale=None):
         """Restores `images` `[B, H, W, 1]`, float32 in [0, 1]; any H, W >= 1.
 
+        Args:
+          images: the degraded ones; for super-resolution bicubically enlarged, or with `upsample`
+            "after" as small as they are.
+          training: whether batch norms normalise by the batch and move their statistics.
+          scale: with `upsample` "after", which of the scales; by default the first.
+
         Returns:
-          The same shape, float32, not clipped.
+          The same shape, float32, not clipped. With `upsample` "after" `[B, scale H, scale W, 1]`,
+          in training the sub-pixels of all scales in order, `[B, H, W, sum of scale^2]`.
         """
         if images.shape[-1] != 1 or len(images.shape) != 4:
             raise ValueError(f"images must be [B, H, W, 1], got {tuple(images.shape)}")
@@ -68,11 +84,20 @@ class NLRN(keras.Model):
         state = ops.cast(self.conv_in(features), self.compute_dtype if training else "float32")
         state = ops.cast(self.recurrent(state, training=training), "float32")
         features, used_out = self.norm_out(state, training=training)
-        residual = self.conv_out(ops.relu(features))
+        features = ops.relu(features)
         if training:
             self.norm_in.update(used_in[None])
             self.norm_out.update(used_out[None])
-        return images + residual / GREY_LEVELS
+        if self.config.upsample != AFTER:
+            return images + self.conv_out(features) / GREY_LEVELS
+        if training:
+            parts = [self._subpixels(images, features, each) for each in self.config.scales]
+            return ops.concatenate(parts, axis=-1)
+        scale = self.config.scales[0] if scale is None else scale
+        return shuffled(self._subpixels(images, features, scale), scale)
+
+    def _subpixels(self, images, features, scale):
+        return bicubic_subpixels(images, scale) + self.conv_out(features, scale=scale) / GREY_LEVELS
 
     def freeze_norms(self) -> None:
         """Makes training normalise by the moving statistics, as inference does, and keep them."""

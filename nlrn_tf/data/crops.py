@@ -47,7 +47,7 @@ class Draws:
 def random_region(
     image: StoredImage,
     draws: Draws,
-    patch_size: int,
+    patch_size: int | tf.Tensor,
     shape: RegionShape,
     factors: tuple[float, ...],
 ) -> tf.Tensor:
@@ -59,7 +59,7 @@ def random_region(
     Args:
       image: the image.
       draws: random numbers.
-      patch_size: height and width of the patch.
+      patch_size: height and width of the patch; int or int64 scalar.
       shape: the region, in pixels of the shrunk image.
       factors: scales to draw from, at most 1.
 
@@ -84,7 +84,7 @@ def random_region(
 def _crop(
     image: StoredImage,
     draws: Draws,
-    patch_size: int,
+    patch_size: int | tf.Tensor,
     shape: RegionShape,
     taken: int | tf.Tensor,
 ) -> tf.Tensor:

@@ -21,6 +21,7 @@ from nlrn_tf.data.record_manifest import RecordSet, load_records
 from nlrn_tf.data.record_reading import example_reader, read_examples, reading
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.tasks.registry import task_named
+from nlrn_tf.tasks.super_resolution import BEFORE
 
 CACHE_BYTES = 2**31
 
@@ -38,6 +39,7 @@ class PipelineConfig:
         `noise_sigma` / level: `clean` is then in [0, 1] times that. One that is named twice is
         drawn twice as often. Empty: the level is `noise_sigma`.
       scales: of super-resolution; each example draws one of them.
+      upsample: of super-resolution, where the network enlarges, see `NLRNConfig`.
       seed: of all random choices, at least 0.
       exclude: names of images that are held out, such as "BSDS500/train/100075".
       scale_augmentation: each example draws one of these factors, at most 1, by which the
@@ -54,6 +56,7 @@ class PipelineConfig:
     noise_sigma: float = 25.0
     noise_levels: tuple[float, ...] = ()
     scales: tuple[int, ...] = (2, 3, 4)
+    upsample: str = BEFORE
     seed: int = 0
     exclude: tuple[str, ...] = ()
     scale_augmentation: tuple[float, ...] = (1.0,)
@@ -95,7 +98,8 @@ def make_dataset(
 
     Returns:
       dataset of (degraded, clean), both float32 `[B / n, P, P, 1]`. `clean` is in [0, 1];
-      `degraded` is not clipped.
+      `degraded` is not clipped. With `upsample` "after" `degraded` is the small image, and `clean`
+      `[B / n, P, P, sum of scale^2]`, see `tasks.super_resolution`.
 
     Raises:
       NLRNError: the records are missing, damaged, of another schema version or channel, or
@@ -220,9 +224,9 @@ def _example_function(
     def example(number, index):
         draws = Draws(choice_key, number)
 
-        def take(size, top=0, left=0):
+        def take(size, top=0, left=0, side=patch):
             region = RegionShape(size, top, left)
-            return random_region(image(index), draws, patch, region, factors)
+            return random_region(image(index), draws, side, region, factors)
 
         return task.example(take, draws, tf.stack([noise_key, number]), config)
 

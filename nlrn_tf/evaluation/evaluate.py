@@ -184,7 +184,7 @@ def _score_images(
         bar = progress.add_task("", total=total, completed=before)
         if cost is not None:
             progress.expect([0.0] * before + cost.costs, in_seconds=cost.in_seconds)
-        restore = _restore_function(restorer, lambda part: progress.advance(bar, part))
+        restore = _restore_function(settings, restorer, lambda part: progress.advance(bar, part))
         for done, (index, path) in enumerate(missing.items(), start=before):
             progress.update(bar, completed=done, description=escape(path.name))
             yield _score(settings, restore, path, index, folder)
@@ -248,10 +248,12 @@ def _restorer(settings: EvaluationSettings, model: Model | None) -> Restorer | N
     return Restorer(model, **options)
 
 
-def _restore_function(restorer: Restorer | None, on_progress: OnProgress) -> PlaneFunction:
+def _restore_function(
+    settings: EvaluationSettings, restorer: Restorer | None, on_progress: OnProgress
+) -> PlaneFunction:
     """The function from the degraded to the restored image, float32 `[H, W]` or `[H, W, 3]`."""
     if restorer is None:
-        return lambda image: image
+        return lambda image: settings.of_task.input_image(image, **settings.degradation)
 
     def restore(image: np.ndarray) -> np.ndarray:
         if image.ndim == 3:
@@ -275,7 +277,7 @@ def _score(
         restored = to_uint8(restore(degraded))
         seconds = time.perf_counter() - start
         scores = {**_measure(settings, truth, restored), "seconds": seconds}
-        degraded = to_uint8(degraded)
+        degraded = to_uint8(settings.of_task.input_image(degraded, **settings.degradation))
         before = _measure(settings, truth, degraded)
     except NLRNError as error:
         raise NLRNError(f"{path}: {error}") from error

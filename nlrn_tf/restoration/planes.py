@@ -1,7 +1,7 @@
 """One plane of an image restored: whole, in tiles, in patches, as an ensemble.
 
 `B` batch, `H, W` pixels. A `model` is a callable on float32 `[B, H, W, 1]` in [0, 1] that returns
-the same shape, such as `NLRN`.
+the same shape, such as `NLRN`. One with `upsample` "after" enlarges by a `scale`.
 """
 
 import math
@@ -59,6 +59,7 @@ def predict(
     *,
     tile_size: int | None = None,
     overlap: int | None = None,
+    scale: int | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """Runs the model on an image of any size in bounded memory.
@@ -72,10 +73,11 @@ def predict(
       tile_size: side of the largest square tile in pixels; by default `default_tile_size`.
       overlap: pixels shared by neighbouring tiles, below `tile_size`; by default 64, at most a
         quarter of `tile_size`.
+      scale: of a model that enlarges, see `inference.apply_model`.
       on_progress: called after each tile with the fraction of the image that it was.
 
     Returns:
-      float32 `[H, W]`, not clipped.
+      float32 `[H, W]`, times `scale`; not clipped.
 
     Raises:
       NLRNError: a wrong argument, a value that is not finite in the image or in the result, or a
@@ -87,12 +89,15 @@ def predict(
     )
     height, width = image.shape
     tile_height, tile_width = tile_shape(height, width, tile_size, overlap)
-    rows = tile_weights(height, tile_height, overlap)
-    columns = tile_weights(width, tile_width, overlap)
-    restored = np.zeros_like(image)
+    times = scale or 1
+    rows = tile_weights(times * height, times * tile_height, times * overlap)
+    columns = tile_weights(times * width, times * tile_width, times * overlap)
+    restored = np.zeros((times * height, times * width), np.float32)
     for row, row_weights in rows:
         for column, column_weights in columns:
-            tile = apply_model(model, image[None, row, column, None])[0, ..., 0]
+            top, left = row.start // times, column.start // times
+            piece = image[top : top + tile_height, left : left + tile_width]
+            tile = apply_model(model, piece[None, ..., None], scale=scale)[0, ..., 0]
             restored[row, column] += row_weights[:, None] * column_weights * tile
             if on_progress is not None:
                 on_progress(1 / (len(rows) * len(columns)))
@@ -105,6 +110,7 @@ def predict_patches(
     patch_size: int = 45,
     stride: int = 7,
     batch_size: int = PATCHES_AT_A_TIME,
+    scale: int | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """Restores all overlapping patches and averages them: the protocol of the original release.
@@ -117,10 +123,11 @@ def predict_patches(
       patch_size: side of the patches in pixels; a shorter side of the image is taken whole.
       stride: pixels between patches, at most `patch_size`; the last ones end at the border.
       batch_size: patches restored at a time.
+      scale: of a model that enlarges, see `inference.apply_model`.
       on_progress: called after each batch with the fraction of the patches that it was.
 
     Returns:
-      float32 `[H, W]`, not clipped.
+      float32 `[H, W]`, times `scale`; not clipped.
 
     Raises:
       NLRNError: as for `predict`.
@@ -137,15 +144,20 @@ def predict_patches(
         for y in positions(image.shape[0], height, stride)
         for x in positions(image.shape[1], width, stride)
     ]
-    total, count = np.zeros(image.shape), np.zeros(image.shape)
+    times = scale or 1
+    size = [times * side for side in image.shape]
+    total, count = np.zeros(size), np.zeros(size)
     batch = np.zeros((min(batch_size, len(corners)), height, width, 1), np.float32)
     for first in range(0, len(corners), len(batch)):
         chunk = corners[first : first + len(batch)]
         for patch, (y, x) in zip(batch, chunk, strict=False):  # the last chunk may be shorter
             patch[..., 0] = image[y : y + height, x : x + width]
-        for patch, (y, x) in zip(apply_model(model, batch, one_size=True), chunk, strict=False):
-            total[y : y + height, x : x + width] += patch[..., 0]
-            count[y : y + height, x : x + width] += 1
+        restored = apply_model(model, batch, one_size=True, scale=scale)
+        for patch, (y, x) in zip(restored, chunk, strict=False):
+            rows = slice(times * y, times * (y + height))
+            columns = slice(times * x, times * (x + width))
+            total[rows, columns] += patch[..., 0]
+            count[rows, columns] += 1
         if on_progress is not None:
             on_progress(len(chunk) / len(corners))
     return (total / count).astype(np.float32)
@@ -179,19 +191,21 @@ def self_ensemble(predict_function: PlaneFunction, image: np.ndarray) -> np.ndar
     """The mean over the 8 flips and rotations of the image ("MV" in the tables of the paper).
 
     Args:
-      predict_function: takes and returns float32 `[H, W]`; called with both orientations.
+      predict_function: takes float32 `[H, W]`, in both orientations, and returns the same shape or
+        all of a larger one.
       image: float32 `[H, W]`.
 
     Returns:
-      float32 `[H, W]`.
+      float32, what `predict_function` returns.
     """
-    total = np.zeros(image.shape)
+    total: np.ndarray | float = 0.0
     for flipped in (False, True):
         for turns in range(4):
             view = np.rot90(image[:, ::-1] if flipped else image, turns)
             restored = np.rot90(predict_function(np.ascontiguousarray(view)), -turns)
-            total += restored[:, ::-1] if flipped else restored
-    return (total / 8).astype(np.float32)
+            restored = restored.astype(np.float64)
+            total = total + (restored[:, ::-1] if flipped else restored)
+    return np.float32(total / 8)
 
 
 def _checked_plane(image: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 `B` batch, `H, W` pixels, `C` channels. A `model` is a callable on float32 `[B, H, W, 1]` in
 [0, 1] that returns the same shape, such as `NLRN`. Its optional attribute `config` (`NLRNConfig`)
-says what it is for.
+says what it is for, and whether it enlarges (`upsample` "after").
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ from nlrn_tf.restoration.planes import predict, predict_patches, self_ensemble
 from nlrn_tf.restoration.settings import COLOURS
 from nlrn_tf.settings import require
 from nlrn_tf.tasks.registry import task_of
+from nlrn_tf.tasks.super_resolution import AFTER, BEFORE
 from nlrn_tf.weights.level_choice import checked_level, scaled_to
 
 # Called now and then with the fraction of the work done since the last call.
@@ -42,8 +43,8 @@ def restore(
 
     A denoiser of known level restores a colour image along opponent axes, each plane at its own
     level (`restoration.colour`), and one of unknown level channel by channel. A super-resolution
-    model restores the bicubically enlarged image: grey directly, of a colour image the luma (Y of
-    BT.601), and Cb and Cr stay bicubic. Alpha is kept as it is, or enlarged bicubically.
+    model enlarges grey directly, and of a colour image the luma (Y of BT.601); Cb and Cr are
+    enlarged bicubically. Alpha is kept as it is, or enlarged bicubically.
 
     Args:
       model: see the head of this module. One of unknown task enlarges when `scale` is given.
@@ -169,18 +170,20 @@ class Restorer:
         return np.stack(parts, axis=-1)
 
     def plane(self, image: np.ndarray, on_progress: OnProgress | None = None) -> np.ndarray:
-        """Restores one plane; a model that enlarges gets the enlarged image.
+        """Restores one plane.
 
         Args:
           image: float `[H, W]`, finite; [0, 1] plus noise.
           on_progress: see `restore`.
 
         Returns:
-          float32 `[H, W]`, not clipped.
+          float32 `[H', W']`, enlarged by `scale`; not clipped.
 
         Raises:
           NLRNError: as for `planes.predict`.
         """
+        if self.scale is not None:
+            return self._enlarged_plane(image, self.scale, on_progress or _silent)
         level = self._level if self.noise_sigma is not None else None
         restored = self._at_level(self.model, image, level, on_progress or _silent)
         return self._blended(image, restored)
@@ -195,6 +198,14 @@ class Restorer:
             luma_model, chroma_model = colour.companions(self.model, self._level)
             return [luma_model, chroma_model, chroma_model]
         return [self.model] * channels
+
+    @property
+    def network_scale(self) -> int | None:
+        """The factor by which the network itself enlarges; None for one that does not."""
+        config = getattr(self.model, "config", None)
+        if self.scale is None or getattr(config, "upsample", BEFORE) != AFTER:
+            return None
+        return min(scale for scale in config.scales if scale >= self.scale)
 
     @property
     def _level(self) -> float | None:
@@ -260,25 +271,46 @@ class Restorer:
             return restored
         return image + np.float32(share_after / share_before) * (restored - image)
 
-    def _views(self, model: Model, image: np.ndarray, report: OnProgress) -> np.ndarray:
+    def _views(
+        self, model: Model, image: np.ndarray, report: OnProgress, scale: int | None = None
+    ) -> np.ndarray:
         if not self.self_ensemble:
-            return self._view(model, image, report)
-        return self_ensemble(lambda view: self._view(model, view, _share(report, 1 / 8)), image)
+            return self._view(model, image, report, scale)
 
-    def _view(self, model: Model, image: np.ndarray, report: OnProgress) -> np.ndarray:
+        def restored(view):
+            return self._view(model, view, _share(report, 1 / 8), scale)
+
+        return self_ensemble(restored, image)
+
+    def _view(
+        self, model: Model, image: np.ndarray, report: OnProgress, scale: int | None
+    ) -> np.ndarray:
+        shared = {"scale": scale, "on_progress": report}
         if self.protocol == "patches":
-            return predict_patches(model, image, self.patch_size, self.stride, on_progress=report)
-        return predict(
-            model, image, tile_size=self.tile_size, overlap=self.overlap, on_progress=report
-        )
+            return predict_patches(model, image, self.patch_size, self.stride, **shared)
+        return predict(model, image, tile_size=self.tile_size, overlap=self.overlap, **shared)
 
     def _enlarged(self, values: np.ndarray, scale: float, report: OnProgress) -> np.ndarray:
         """Float grey or RGB `[H, W, C]` enlarged: Y by the network, Cb and Cr bicubic."""
         if values.shape[2] == 1:
-            return self.plane(imresize(values[..., 0], scale), report)[..., None]
-        ycbcr = imresize(rgb_to_ycbcr(values), scale)
-        ycbcr[..., 0] = self.plane(ycbcr[..., 0], report)
-        return ycbcr_to_rgb(ycbcr)
+            return self._enlarged_plane(values[..., 0], scale, report)[..., None]
+        ycbcr = rgb_to_ycbcr(values)
+        luma = self._enlarged_plane(ycbcr[..., 0], scale, report)
+        return ycbcr_to_rgb(np.dstack([luma, imresize(ycbcr[..., 1:], scale)]))
+
+    def _enlarged_plane(self, image: np.ndarray, scale: float, report: OnProgress) -> np.ndarray:
+        """A plane `[H, W]` by the network, which gets it enlarged unless it enlarges itself.
+
+        One that does knows whole scales; for another its image at the next larger one is shrunk.
+        """
+        bicubic = imresize(image, scale)
+        if self.network_scale is None:
+            return self._blended(bicubic, self._views(self.model, bicubic, report))
+        enlarged = self._views(self.model, image, report, self.network_scale)
+        if self.network_scale != scale:
+            height, width = bicubic.shape
+            enlarged = imresize(enlarged, scale / self.network_scale)[:height, :width]
+        return self._blended(bicubic, enlarged)
 
     def _blended(self, before: np.ndarray, restored: np.ndarray) -> np.ndarray:
         if self.strength == 1:

@@ -10,9 +10,13 @@ from nlrn_tf.tasks.task import Task
 
 MIN_SCALE = 1.5
 
+# Values of `NLRNConfig.upsample`: the network gets the enlarged image, or enlarges what it makes of
+# the small one.
+BEFORE, AFTER = "before", "after"
+
 
 class SuperResolution(Task):
-    """Enlarges Y by `scale`; the network restores the bicubically enlarged image.
+    """Enlarges Y by `scale`.
 
     `quantize_lr` rounds the low-resolution image to 8 bits, as a file of it is; the paper's is not
     rounded.
@@ -35,7 +39,7 @@ class SuperResolution(Task):
     paper_table = 6
 
     def pair(self, path, index, *, scale, quantize_lr=False):
-        """Y cropped to a multiple of `scale`, and the same bicubically shrunk and enlarged again.
+        """Y cropped to a multiple of `scale`, and the same bicubically shrunk.
 
         Where it is rounded, the low-resolution image is made as MATLAB does from 8 bits.
         """
@@ -46,15 +50,19 @@ class SuperResolution(Task):
             raise NLRNError(f"{path}: has fewer than {scale} pixels in a direction, the scale")
         truth = rgb_to_y(image)
         low_resolution = imresize(truth if quantize_lr else unit_range(truth), 1 / scale)
-        return truth, imresize(unit_range(low_resolution), scale)
+        return truth, unit_range(low_resolution)
+
+    def input_image(self, degraded, *, scale, **_):
+        """Bicubically enlarged."""
+        from nlrn_tf.imaging.resize import imresize
+
+        return imresize(degraded, scale)
 
     def given_pair(self, path, degraded, *, in_colour, scale, **_):
-        """Y of the high-resolution file, and that of the low-resolution file enlarged.
+        """Y of the high-resolution and of the low-resolution file.
 
         The former may have up to `scale` - 1 more rows and columns, which are cut off.
         """
-        from nlrn_tf.imaging.resize import imresize
-
         truth, low = rgb_to_y(read_8_bits(path)), rgb_to_y(read_8_bits(degraded))
         height, width = (scale * side for side in low.shape)
         rest = truth.shape[0] - height, truth.shape[1] - width
@@ -63,7 +71,7 @@ class SuperResolution(Task):
                 f"{degraded}: is {low.shape[1]} x {low.shape[0]}, which is not that of {path}, "
                 f"{truth.shape[1]} x {truth.shape[0]}, at scale {scale}"
             )
-        return truth[:height, :width], imresize(unit_range(low), scale)
+        return truth[:height, :width], unit_range(low)
 
     def setting_of(self, pairs):
         """By the heights of the first pair."""
@@ -77,7 +85,10 @@ class SuperResolution(Task):
         from nlrn_tf.imaging.resize import KERNEL_REACH
 
         patch = config.patch_size
-        scale = tf.constant(config.scales, tf.int64)[draws.below(len(config.scales))]
+        number = draws.below(len(config.scales))
+        scale = tf.constant(config.scales, tf.int64)[number]
+        if config.upsample == AFTER:
+            return _small_example(take, number, patch, config.scales)
         # Down and up again, a pixel depends on others up to 2 LR pixels away, twice. The patch
         # may start at any position relative to the LR grid.
         margin = 2 * KERNEL_REACH * scale
@@ -153,6 +164,42 @@ class SuperResolution(Task):
             limits = f"from {lowest:g} to {highest:g}" if scales else f"of at least {lowest:g}"
             raise NLRNError(f"scale {scale:g}: must be a number {limits} for these weights")
         return scale
+
+
+def _small_example(take, number, patch, scales):
+    """A small patch, and the sub-pixels of it that the network is to give for each scale.
+
+    Args:
+      take: see `Task.example`.
+      number: of the scale, int64 scalar.
+      patch: side of the small patch in pixels.
+      scales: all of them.
+
+    Returns:
+      float32 `[patch, patch, 1]`, and `[patch, patch, sum of scale^2]`, NaN for the other scales.
+    """
+    import tensorflow as tf
+
+    from nlrn_tf.imaging.resize import KERNEL_REACH, resize_bicubic
+
+    scale = tf.constant(scales, tf.int64)[number]
+    margin = KERNEL_REACH * scale
+    region = take(2 * margin + scale * patch, margin, margin, scale * patch)
+    small = resize_bicubic(region[None], 1 / tf.cast(scale, tf.float32))[0]
+    small = small[KERNEL_REACH : KERNEL_REACH + patch, KERNEL_REACH : KERNEL_REACH + patch]
+    clean = region[margin : margin + scale * patch, margin : margin + scale * patch]
+    apart = tf.transpose(tf.reshape(clean, [patch, scale, patch, scale]), [0, 2, 1, 3])
+    subpixels = [each**2 for each in scales]
+    before = tf.cumsum(tf.constant(subpixels, tf.int64), exclusive=True)[number]
+    clean = tf.pad(
+        tf.reshape(apart, [patch, patch, scale**2]),
+        [[0, 0], [0, 0], [before, sum(subpixels) - before - scale**2]],
+        constant_values=math.nan,
+    )
+    return (
+        tf.ensure_shape(small, [patch, patch, 1]),
+        tf.ensure_shape(clean, [patch, patch, sum(subpixels)]),
+    )
 
 
 def _bicubic_degraded(image, scale):

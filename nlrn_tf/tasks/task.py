@@ -69,8 +69,8 @@ class Task(abc.ABC):
           index: its position in the sorted list of the set's files.
 
         Returns:
-          uint8 `[H, W]`, and float32 `[H, W]`, [0, 1] plus what the degradation adds; the input of
-          the network.
+          uint8 `[H, W]`, and float32 in [0, 1] plus what the degradation adds: `[H, W]`, or smaller
+          for a task that enlarges.
 
         Raises:
           NLRNError: the image cannot be read, or a setting is out of its range.
@@ -85,6 +85,10 @@ class Task(abc.ABC):
           NLRNError: as for `pair`, or the task is evaluated on grey images only.
         """
         raise NLRNError(f"task={self.name}: is scored on grey images or on Y, not in colour")
+
+    def input_image(self, degraded: np.ndarray, **degradation) -> np.ndarray:
+        """A degraded image at the size of the true one; scored beside the restored one."""
+        return degraded
 
     def given_pair(
         self,
@@ -119,14 +123,16 @@ class Task(abc.ABC):
         """A training example, inside a `tf.data` graph.
 
         Args:
-          take: `take(size, top=0, left=0)` cuts a random region out of the training image, float32
-            `[size, size, 1]` in [0, 1], in which the patch begins at (top, left).
+          take: `take(size, top=0, left=0, side=P)` cuts a random region out of the training image,
+            float32 `[size, size, 1]` in [0, 1], in which a patch of a side begins at (top, left).
           draws: `data.crops.Draws`, for other random choices.
           noise_seed: int64 `[2]`, for `tf.random.stateless_*`.
           config: `data.pipeline.PipelineConfig`.
 
         Returns:
-          (degraded, clean), each float32 `[P, P, 1]`; clean in [0, 1], degraded not clipped.
+          (degraded, clean), each float32 `[P, P, 1]`; clean in [0, 1], degraded not clipped. What
+          a network gives in training has the channels of clean, whose values that are not known
+          are NaN.
         """
 
     @abc.abstractmethod

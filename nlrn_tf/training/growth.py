@@ -33,7 +33,7 @@ def grow_state(state: State, model: NLRN, seed: int = 0) -> State:
     """
     period = model.config.non_local_every or 1
     variables = variables_of(model)
-    filters = np.shape(state["trainable"]["conv_out/kernel"])[-2]
+    filters = np.shape(state["trainable"]["conv_in/kernel"])[-1]
     factor = model.config.filters // filters
     if factor > 1:
         state = _widened_state(state, variables["ema"], factor, seed)

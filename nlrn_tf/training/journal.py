@@ -133,7 +133,7 @@ class Journal:
             self._writer.as_default(step=self._clock.step),
         ):
             for sample, image in list(zip(samples, restored, strict=True))[:4]:
-                row = [np.clip(sample.degraded, 0, 1), image / 255, sample.clean / 255]
+                row = [np.clip(sample.before, 0, 1), image / 255, sample.clean / 255]
                 strip = np.concatenate(row, axis=1)[None, ..., None]
                 tf.summary.image(sample.name, strip.astype(np.float32))
 

@@ -15,6 +15,7 @@ from nlrn_tf.settings import (
     setting,
 )
 from nlrn_tf.tasks.registry import task_named, task_names
+from nlrn_tf.tasks.super_resolution import BEFORE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,6 +216,11 @@ class TrainingConfig:
         shrinks = bool(factors) and all(0.1 <= factor <= 1 for factor in factors)
         require(self, "scale_augmentation", shrinks, "factors of 0.1 to 1")
         task_named(self.task).check(self)
+        enlarges = task_named(self.task).enlarges
+        is_possible = self.network.upsample == BEFORE or enlarges
+        require(
+            self.network, "upsample", is_possible, f"before, as task={self.task} enlarges nothing"
+        )
         self._check_phases()
         purpose = task_named(self.task).network(self)
         sizes = {name: getattr(self, name)[-1] for name in GROWING}

@@ -31,7 +31,10 @@ from nlrn_tf.weights.loading import load_model
 from nlrn_tf.weights.manifest import training_sources
 
 # Fields of the network that the shapes and the meaning of the weights depend on.
-_FIXED_BY_WEIGHTS = ("similarity", "tied_weights", "correlation_propagation", "non_local_every")
+_FIXED_BY_WEIGHTS = (
+    *("similarity", "tied_weights", "correlation_propagation", "non_local_every"),
+    "upsample",
+)
 
 
 def fresh_run(config: TrainingConfig, init_weights: str | None) -> Checkpoint:

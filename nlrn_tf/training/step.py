@@ -10,6 +10,7 @@ from keras import ops
 
 from nlrn_tf import backend
 from nlrn_tf.model import GREY_LEVELS, NLRN
+from nlrn_tf.tasks.super_resolution import AFTER
 from nlrn_tf.training.settings import TrainingConfig
 from nlrn_tf.training.state import variables_of
 from nlrn_tf.weights.shapes import is_of_norm
@@ -70,8 +71,7 @@ class TrainingStep:
                 degraded,
                 training=True,
             )
-            error = _central(restored - clean, self._config.loss_center)
-            loss = 0.5 * ops.mean(ops.square(GREY_LEVELS * error))
+            loss = 0.5 * self._mean_square(restored, clean)
             return loss * loss_scale, (loss, statistics)
 
         trainable = [state["trainable"][name] for name in names]
@@ -79,6 +79,15 @@ class TrainingStep:
         parts = {n: gradient / loss_scale for n, gradient in zip(names, gradients, strict=True)}
         moved = dict(zip(non_trainable_names, statistics, strict=True))
         return {**state, "non_trainable": moved}, {**parts, _LOSS: loss}
+
+    def _mean_square(self, restored, clean):
+        """The mean squared error in grey levels of the known pixels, each image alike."""
+        error = GREY_LEVELS * _central(restored - clean, self._config.loss_center)
+        if self._config.network.upsample != AFTER:
+            return ops.mean(ops.square(error))
+        known = ops.logical_not(ops.isnan(_central(clean, self._config.loss_center)))
+        squares = ops.sum(ops.square(ops.where(known, error, 0.0)), axis=(1, 2, 3))
+        return ops.mean(squares / ops.sum(ops.cast(known, "float32"), axis=(1, 2, 3)))
 
     def _update(self, state, statistics, sums, count, learning_rate):
         """The next state and the metrics.

@@ -194,6 +194,7 @@ class _Trainer:
                 noise_sigma=config.noise_sigma,
                 noise_levels=config.noise_levels,
                 scales=config.scales,
+                upsample=config.network.upsample,
                 seed=config.seed,
                 exclude=config.validation_images,
                 scale_augmentation=config.scale_augmentation,

@@ -11,26 +11,38 @@ from nlrn_tf.imaging.files import find_image
 from nlrn_tf.imaging.quality import psnr
 from nlrn_tf.imaging.samples import to_uint8
 from nlrn_tf.model import NLRN
-from nlrn_tf.restoration.planes import predict
+from nlrn_tf.restoration.restorer import Restorer
 from nlrn_tf.tasks.registry import task_named
 from nlrn_tf.training.settings import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A held-out image: `clean` uint8, `degraded` float32 in [0, 1], both `[H, W]`."""
+    """A held-out image.
+
+    Attributes:
+      name: for the log.
+      clean: uint8 `[H, W]`.
+      degraded: float32 in [0, 1], see `Task.pair`.
+      before: the same at the size of the clean one, float32 `[H, W]`.
+      border: pixels at each edge that the score leaves out.
+      scale: by which `degraded` is to be enlarged; None where it is not.
+    """
 
     name: str
     clean: np.ndarray
     degraded: np.ndarray
+    before: np.ndarray
     border: int
+    scale: int | None = None
 
 
 def validation_samples(config: TrainingConfig, data_dir: str | os.PathLike) -> list[Sample]:
     """The images of `config.validation_images`, degraded by the fixed protocols.
 
-    `validation_crop` > 0 keeps the centre of each, of that side. Where training mixes degradations
-    each image appears once for each (`Task.variants`).
+    `validation_crop` > 0 keeps the centre of each, of that side or the next smaller one that the
+    scale divides. Where training mixes degradations each image appears once for each
+    (`Task.variants`).
 
     Raises:
       NLRNError: an image is missing or cannot be read.
@@ -46,8 +58,11 @@ def validation_samples(config: TrainingConfig, data_dir: str | os.PathLike) -> l
         for degradation in variants:
             clean, degraded = task.pair(path, index, **degradation)
             label = name if len(variants) == 1 else f"{name} {task.describe(**degradation)}"
+            scale = len(clean) // len(degraded) if task.enlarges else None
+            clean, degraded = _cropped(clean, degraded, config.validation_crop)
+            before = task.input_image(degraded, **degradation)
             border = task.border(**degradation)
-            samples.append(_sample(label, clean, degraded, border, config.validation_crop))
+            samples.append(Sample(label, clean, degraded, before, border, scale))
     return samples
 
 
@@ -61,7 +76,7 @@ def validate(
     restored: list[np.ndarray] = []
     for number, sample in enumerate(samples):
         on_progress(number)
-        restored.append(to_uint8(predict(model, sample.degraded)))
+        restored.append(to_uint8(Restorer(model, scale=sample.scale).plane(sample.degraded)))
     on_progress(len(samples))
     scores = [
         psnr(sample.clean, image, sample.border)
@@ -70,9 +85,14 @@ def validate(
     return float(np.mean(scores)), restored
 
 
-def _sample(name, clean, degraded, border, crop) -> Sample:
-    if crop:
-        top, left = (max(0, (size - crop) // 2) for size in clean.shape)
-        clean = clean[top : top + crop, left : left + crop]
-        degraded = degraded[top : top + crop, left : left + crop]
-    return Sample(name, clean, degraded, border)
+def _cropped(clean: np.ndarray, degraded: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The centres of a pair, of a side in pixels of the clean image; all of it for 0."""
+    if not side:
+        return clean, degraded
+    scale = len(clean) // len(degraded)
+    size = max(side // scale, 1)
+    top, left = (max(0, (length - size) // 2) for length in degraded.shape)
+    return (
+        clean[scale * top : scale * (top + size), scale * left : scale * (left + size)],
+        degraded[top : top + size, left : left + size],
+    )

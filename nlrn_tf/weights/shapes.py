@@ -2,6 +2,7 @@
 
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.layers.similarity import similarity_of
+from nlrn_tf.tasks.super_resolution import AFTER
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -14,10 +15,14 @@ def weight_shapes(config: NLRNConfig) -> Shapes:
     sets = (1,) if config.tied_weights else (states,)
     shapes = {
         **_convolution("conv_in", (), 3, 1, filters),
-        **_convolution("conv_out", (), 3, filters, 1),
         **_norm("norm_in", 1, 1),
         **_norm("norm_out", 1, filters),
     }
+    outputs = {"conv_out": 1}
+    if config.upsample == AFTER:
+        outputs = {f"conv_out/x{scale}": scale**2 for scale in config.scales}
+    for name, channels in outputs.items():
+        shapes |= _convolution(name, (), 3, filters, channels)
     for norm in ("norm_non_local", "norm_a", "norm_b"):
         shapes |= _norm(f"recurrent/{norm}", states, filters)
     for name in ("conv_a", "conv_b"):
