@@ -73,31 +73,49 @@ class NLRN(keras.Model):
 
         Returns:
           The same shape, float32, not clipped. With `upsample` "after" `[B, scale H, scale W, 1]`,
-          in training the sub-pixels of all scales in order, `[B, H, W, sum of scale^2]`.
+          and in training `subpixels`.
         """
+        images = ops.cast(images, "float32")
+        features = self._features(images, training)
+        if self.config.upsample != AFTER:
+            return images + self.conv_out(features) / GREY_LEVELS
+        if training:
+            return self._subpixels(images, features, self.config.scales)
+        scale = self.config.scales[0] if scale is None else scale
+        return shuffled(self._subpixels(images, features, [scale]), scale)
+
+    def subpixels(self, images):
+        """The sub-pixels of all scales in order, of a network with `upsample` "after".
+
+        Args:
+          images: float32 `[B, H, W, 1]` in [0, 1].
+
+        Returns:
+          float32 `[B, H, W, sum of scale^2]`, not clipped.
+        """
+        return self._subpixels(images, self._features(images, False), self.config.scales)
+
+    def _features(self, images, training):
+        """What the last convolution gets, `[B, H, W, filters]`."""
         if images.shape[-1] != 1 or len(images.shape) != 4:
             raise ValueError(f"images must be [B, H, W, 1], got {tuple(images.shape)}")
-        images = ops.cast(images, "float32")
         features, used_in = self.norm_in(GREY_LEVELS * images, training=training)
         # In inference sums of states stay in float32, whatever the precision of the products. In
         # training that would cost time and is lost in the noise of the gradient.
         state = ops.cast(self.conv_in(features), self.compute_dtype if training else "float32")
         state = ops.cast(self.recurrent(state, training=training), "float32")
         features, used_out = self.norm_out(state, training=training)
-        features = ops.relu(features)
         if training:
             self.norm_in.update(used_in[None])
             self.norm_out.update(used_out[None])
-        if self.config.upsample != AFTER:
-            return images + self.conv_out(features) / GREY_LEVELS
-        if training:
-            parts = [self._subpixels(images, features, each) for each in self.config.scales]
-            return ops.concatenate(parts, axis=-1)
-        scale = self.config.scales[0] if scale is None else scale
-        return shuffled(self._subpixels(images, features, scale), scale)
+        return ops.relu(features)
 
-    def _subpixels(self, images, features, scale):
-        return bicubic_subpixels(images, scale) + self.conv_out(features, scale=scale) / GREY_LEVELS
+    def _subpixels(self, images, features, scales):
+        parts = [
+            bicubic_subpixels(images, scale) + self.conv_out(features, scale=scale) / GREY_LEVELS
+            for scale in scales
+        ]
+        return ops.concatenate(parts, axis=-1)
 
     def freeze_norms(self) -> None:
         """Makes training normalise by the moving statistics, as inference does, and keep them."""

@@ -67,6 +67,12 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "size", None, "Height x width in pixels of the images of --format=tflite, such as 128x96."
     )
+    flags.DEFINE_integer(
+        "scale",
+        None,
+        "Factor of an .onnx or .tflite file of a network that works on the small image. Default: "
+        "the first that it was trained for.",
+    )
     flags.register_validator(
         "size",
         lambda size: size is None or re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}", size),
@@ -82,10 +88,10 @@ def main(_: list[str]) -> None:
     from nlrn_tf.export import portable, saved_model
 
     if kind == "onnx":
-        path = portable.export_onnx(weights, folder)
+        path = portable.export_onnx(weights, folder, FLAGS.scale)
     elif kind == "tflite":
         height, width = map(int, FLAGS.size.split("x"))
-        path = portable.export_tflite(weights, folder, (height, width))
+        path = portable.export_tflite(weights, folder, (height, width), FLAGS.scale)
     else:
         path = saved_model.export_saved_model(
             weights,
@@ -110,3 +116,7 @@ def _check_flags(kind: str) -> None:
     for name in _OF_SAVED_MODELS:
         if kind != "saved_model" and FLAGS[name].present:
             raise flags.ValidationError(f"--{name} is for --format=saved_model")
+    if kind == "saved_model" and FLAGS.scale is not None:
+        raise flags.ValidationError(
+            "--scale is for onnx and tflite; a saved_model takes all scales"
+        )

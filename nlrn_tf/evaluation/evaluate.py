@@ -243,8 +243,7 @@ def _restorer(settings: EvaluationSettings, model: Model | None) -> Restorer | N
     fields = ("self_ensemble", "protocol", "patch_size", "stride", "colour")
     options = {name: getattr(settings, name) for name in fields}
     config = getattr(model, "config", None)
-    if config is not None:
-        options |= settings.of_task.restoring(config, **settings.degradation)
+    options |= settings.of_task.restoring(config, **settings.degradation)
     return Restorer(model, **options)
 
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from nlrn_tf.export.planes import Network, planes_per_tile, restore_planes
+from nlrn_tf.export.planes import Network, enlarge_plane, planes_per_tile, restore_planes
 from nlrn_tf.imaging.colour import PEAK, TO_RGB, TO_YCBCR, YCBCR_OFFSET
 from nlrn_tf.imaging.opponent import TO_OPPONENT
 from nlrn_tf.imaging.resize import resize_bicubic
@@ -110,22 +110,25 @@ def enlarge(network: Network, image: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     Returns:
       float32 `[scale H, scale W, C]`, not clipped.
     """
-    scale = tf.cast(scale, tf.float64)  # from float32 the size would be rounded
 
     def enlarge_grey():
-        return _restore_first(network, resize_bicubic(image[None], scale)[0])
+        return _enlarge_first(network, image, scale)
 
     def enlarge_colour():
-        enlarged = resize_bicubic(_rgb_to_ycbcr(image)[None], scale)[0]
-        return _ycbcr_to_rgb(_restore_first(network, enlarged))
+        return _ycbcr_to_rgb(_enlarge_first(network, _rgb_to_ycbcr(image), scale))
 
     return tf.cond(tf.shape(image)[2] == 1, enlarge_grey, enlarge_colour)
 
 
-def _restore_first(network: Network, image: tf.Tensor) -> tf.Tensor:
-    """Restores the first channel of `[H, W, C]`."""
-    first = restore_planes(network, image[None, ..., 0], 1)[0]
-    return tf.concat([first[..., None], image[..., 1:]], axis=-1)
+def _enlarge_first(network: Network, image: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """Enlarges the first channel of `[H, W, C]` by the network and the others bicubically."""
+    # A scale in float32 would round the size.
+    enlarged = resize_bicubic(image[None], tf.cast(scale, tf.float64))[0]
+    if network.scales:
+        first = enlarge_plane(network, image[..., 0], scale)
+    else:
+        first = restore_planes(network, enlarged[None, ..., 0], 1)[0]
+    return tf.concat([first[..., None], enlarged[..., 1:]], axis=-1)
 
 
 def _rgb_to_ycbcr(image: tf.Tensor) -> tf.Tensor:

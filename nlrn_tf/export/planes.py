@@ -17,16 +17,18 @@ class Network:
     """What restores a piece.
 
     Attributes:
-      function: maps float32 `[N, H, W, 1]` to the same shape.
+      function: maps float32 `[N, H, W, 1]` to the same shape, or to `NLRN.subpixels`.
       tile_size: larger pieces than this (squared, in pixels) are cut into tiles.
       noise_sigma: the level that a denoiser is for, in grey levels; None when it does not tell.
       trained_sigma: the level of its training.
+      scales: that the sub-pixels are of; empty where the function keeps the shape.
     """
 
     function: Callable[[tf.Tensor], tf.Tensor]
     tile_size: int
     noise_sigma: float | None = None
     trained_sigma: float | None = None
+    scales: tuple[int, ...] = ()
 
 
 def restore_planes(network: Network, planes: tf.Tensor, planes_at_once: tf.Tensor) -> tf.Tensor:
@@ -46,7 +48,7 @@ def restore_planes(network: Network, planes: tf.Tensor, planes_at_once: tf.Tenso
 
     def restore_chunk(number, restored):
         chunk = planes[number * planes_at_once : (number + 1) * planes_at_once]
-        return number + 1, restored.write(number, _restore_in_tiles(network, chunk))
+        return number + 1, restored.write(number, _restore_in_tiles(network, chunk)[..., 0])
 
     restored = tf.TensorArray(
         tf.float32, num_chunks, infer_shape=False, element_shape=[None, None, None]
@@ -55,6 +57,25 @@ def restore_planes(network: Network, planes: tf.Tensor, planes_at_once: tf.Tenso
         lambda number, _: number < num_chunks, restore_chunk, (0, restored), parallel_iterations=1
     )
     return tf.reshape(restored.concat(), tf.shape(planes))
+
+
+def enlarge_plane(network: Network, plane: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """Runs a network that enlarges on a plane of any size in bounded memory.
+
+    Args:
+      network: with its scales and the size of its tiles.
+      plane: float32 `[H, W]`, not empty.
+      scale: scalar int32, one of the scales.
+
+    Returns:
+      float32 `[scale H, scale W]`, not clipped.
+    """
+    height, width = tf.unstack(tf.shape(plane))
+    subpixels = _restore_in_tiles(network, plane[None])[0]
+    smaller = [each**2 * tf.cast(each < scale, tf.int32) for each in network.scales]
+    first = tf.add_n(smaller)
+    apart = tf.reshape(subpixels[..., first : first + scale**2], [height, width, scale, scale])
+    return tf.reshape(tf.transpose(apart, [0, 2, 1, 3]), [height * scale, width * scale])
 
 
 def planes_per_tile(network: Network, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
@@ -106,27 +127,29 @@ def tile_weights(
 
 
 def _restore_in_tiles(network: Network, planes: tf.Tensor) -> tf.Tensor:
-    """float32 `[N, H, W]` by one call of the network for each tile."""
+    """float32 `[N, H, W]` to `[N, H, W, K]` by one call of the network for each tile."""
     height, width = tf.shape(planes)[1], tf.shape(planes)[2]
     tile_height, tile_width = tile_shape(height, width, network.tile_size)
     tops, row_weights = tile_weights(height, tile_height)
     lefts, column_weights = tile_weights(width, tile_width)
     num_columns = tf.size(lefts)
     num_tiles = tf.size(tops) * num_columns
+    channels = sum(scale**2 for scale in network.scales) or 1
 
     def add_tile(number, restored):
         row, column = number // num_columns, number % num_columns
         top, left = tops[row], lefts[column]
         tile = planes[:, top : top + tile_height, left : left + tile_width, None]
-        tile = row_weights[row][:, None] * column_weights[column] * network.function(tile)[..., 0]
+        weights = row_weights[row][:, None] * column_weights[column]
+        tile = weights[..., None] * network.function(tile)
         below, right = height - top - tile_height, width - left - tile_width
-        return number + 1, restored + tf.pad(tile, [[0, 0], [top, below], [left, right]])
+        return number + 1, restored + tf.pad(tile, [[0, 0], [top, below], [left, right], [0, 0]])
 
     _, restored = tf.while_loop(
         lambda number, _: number < num_tiles,
         add_tile,
-        (0, tf.zeros_like(planes)),
-        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, None, None])),
+        (0, tf.zeros([*tf.unstack(tf.shape(planes)), channels])),
+        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, None, None, channels])),
         parallel_iterations=1,
     )
     return restored

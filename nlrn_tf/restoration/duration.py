@@ -256,6 +256,8 @@ def _enlarged(shape: Shape | None, restorer: Restorer) -> Shape | None:
 def _work(restorer: Restorer, shape: Shape) -> list[tuple[Model, int]]:
     """The pixels that each network takes of an image, as often as it takes a plane."""
     height, width, channels = shape
+    if restorer.network_scale is not None and restorer.scale is not None:
+        height, width = (math.ceil(side / restorer.scale) for side in (height, width))
     views = 4 * [(height, width), (width, height)] if restorer.self_ensemble else [(height, width)]
 
     def pixels(model, view):
@@ -275,7 +277,8 @@ def _run(restorer: Restorer, model: Model) -> Callable[[int], int]:
         is_patches = restorer.protocol == "patches"
         patch = restorer.patch_size
         shape = (math.ceil(side**2 / patch**2), patch, patch) if is_patches else (1, side, side)
-        apply_model(model, draws.random((*shape, 1), np.float32), one_size=is_patches)
+        pixels = draws.random((*shape, 1), np.float32)
+        apply_model(model, pixels, one_size=is_patches, scale=restorer.network_scale)
         return math.prod(shape)
 
     return run

@@ -89,16 +89,16 @@ def predict(
     )
     height, width = image.shape
     tile_height, tile_width = tile_shape(height, width, tile_size, overlap)
+    rows = tile_weights(height, tile_height, overlap)
+    columns = tile_weights(width, tile_width, overlap)
     times = scale or 1
-    rows = tile_weights(times * height, times * tile_height, times * overlap)
-    columns = tile_weights(times * width, times * tile_width, times * overlap)
     restored = np.zeros((times * height, times * width), np.float32)
     for row, row_weights in rows:
         for column, column_weights in columns:
-            top, left = row.start // times, column.start // times
-            piece = image[top : top + tile_height, left : left + tile_width]
-            tile = apply_model(model, piece[None, ..., None], scale=scale)[0, ..., 0]
-            restored[row, column] += row_weights[:, None] * column_weights * tile
+            tile = apply_model(model, image[None, row, column, None], scale=scale)[0, ..., 0]
+            weights = row_weights[:, None] * column_weights
+            place = _times(row, times), _times(column, times)
+            restored[place] += weights.repeat(times, axis=0).repeat(times, axis=1) * tile
             if on_progress is not None:
                 on_progress(1 / (len(rows) * len(columns)))
     return restored
@@ -154,10 +154,9 @@ def predict_patches(
             patch[..., 0] = image[y : y + height, x : x + width]
         restored = apply_model(model, batch, one_size=True, scale=scale)
         for patch, (y, x) in zip(restored, chunk, strict=False):
-            rows = slice(times * y, times * (y + height))
-            columns = slice(times * x, times * (x + width))
-            total[rows, columns] += patch[..., 0]
-            count[rows, columns] += 1
+            place = _times(slice(y, y + height), times), _times(slice(x, x + width), times)
+            total[place] += patch[..., 0]
+            count[place] += 1
         if on_progress is not None:
             on_progress(len(chunk) / len(corners))
     return (total / count).astype(np.float32)
@@ -205,7 +204,11 @@ def self_ensemble(predict_function: PlaneFunction, image: np.ndarray) -> np.ndar
             restored = np.rot90(predict_function(np.ascontiguousarray(view)), -turns)
             restored = restored.astype(np.float64)
             total = total + (restored[:, ::-1] if flipped else restored)
-    return np.float32(total / 8)
+    return np.asarray(total / 8, np.float32)
+
+
+def _times(part: slice, scale: int) -> slice:
+    return slice(scale * part.start, scale * part.stop)
 
 
 def _checked_plane(image: np.ndarray) -> np.ndarray:

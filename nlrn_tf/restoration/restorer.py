@@ -205,6 +205,7 @@ class Restorer:
         config = getattr(self.model, "config", None)
         if self.scale is None or getattr(config, "upsample", BEFORE) != AFTER:
             return None
+        assert config is not None  # it has `upsample`
         return min(scale for scale in config.scales if scale >= self.scale)
 
     @property
@@ -285,10 +286,17 @@ class Restorer:
     def _view(
         self, model: Model, image: np.ndarray, report: OnProgress, scale: int | None
     ) -> np.ndarray:
-        shared = {"scale": scale, "on_progress": report}
         if self.protocol == "patches":
-            return predict_patches(model, image, self.patch_size, self.stride, **shared)
-        return predict(model, image, tile_size=self.tile_size, overlap=self.overlap, **shared)
+            sizes = (self.patch_size, self.stride)
+            return predict_patches(model, image, *sizes, scale=scale, on_progress=report)
+        return predict(
+            model,
+            image,
+            tile_size=self.tile_size,
+            overlap=self.overlap,
+            scale=scale,
+            on_progress=report,
+        )
 
     def _enlarged(self, values: np.ndarray, scale: float, report: OnProgress) -> np.ndarray:
         """Float grey or RGB `[H, W, C]` enlarged: Y by the network, Cb and Cr bicubic."""

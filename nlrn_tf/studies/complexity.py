@@ -5,6 +5,7 @@ import math
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.layers.similarity import similarity_of
 from nlrn_tf.model import NLRN
+from nlrn_tf.tasks.super_resolution import AFTER
 from nlrn_tf.training.settings import TrainingConfig
 
 # A step computes the gradients of the weights and of the features besides the output, each of
@@ -25,10 +26,11 @@ def effective_depth(config: NLRNConfig) -> int:
 
 
 def multiply_adds(config: NLRNConfig, neighbours: int | None = None) -> int:
-    """The products for one pixel of the output.
+    """The products for one pixel of what the network gets.
 
     Args:
-      config: the architecture. Correlation propagation counts as the sum that it is.
+      config: the architecture. Correlation propagation counts as the sum that it is. With
+        `upsample` "after" the sub-pixels of all scales count, as in training.
       neighbours: pixels that each one attends to; by default those of the window.
     """
     channels = config.filters
@@ -37,7 +39,9 @@ def multiply_adds(config: NLRNConfig, neighbours: int | None = None) -> int:
     embeddings = similarity.has_theta + similarity.has_phi
     module = channels * (embeddings * config.embedding_size + channels)
     module += neighbours * (similarity.inner_size(config) + channels)
-    ends = 2 * 9 * channels
+    enlarges = config.upsample == AFTER
+    outputs = sum(scale**2 for scale in config.scales) if enlarges else 1
+    ends = 9 * channels * (1 + outputs)
     residual_blocks = config.num_states * 2 * 9 * channels**2
     return ends + residual_blocks + _states_with_module(config) * module
 
@@ -51,6 +55,8 @@ def training_operations(config: TrainingConfig) -> float:
             **sizes,
             similarity=config.network.similarity,
             non_local_every=config.network.non_local_every,
+            upsample=config.network.upsample,
+            scales=config.network.scales,
         )
         pixels = phase.patch_size**2
         products = multiply_adds(network, pixels) * pixels * phase.batch_size

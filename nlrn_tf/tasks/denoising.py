@@ -115,7 +115,8 @@ class Denoising(Task):
             raise NLRNError("noise_levels is not allowed with noise_sigma=0: give it a level too")
 
     def restoring(self, config, *, noise_sigma):
-        return {} if config.noise_sigma is None else {"noise_sigma": noise_sigma}
+        knows_level = config is not None and config.noise_sigma is not None
+        return {"noise_sigma": noise_sigma} if knows_level else {}
 
 
 def add_gaussian_noise(image: np.ndarray, sigma: float, seed: int) -> np.ndarray:

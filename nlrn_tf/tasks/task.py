@@ -202,7 +202,7 @@ class Task(abc.ABC):
         """The options of `restoration.restorer.Restorer` for a degradation.
 
         Args:
-          config: `NLRNConfig` of the weights.
+          config: `NLRNConfig` of the weights, None where they do not tell.
         """
         return {}
 

@@ -9,6 +9,7 @@ from maintenance.crops import Crop, compare_crops
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.evaluation.settings import EvaluationSettings
 from nlrn_tf.imaging.files import read_image, write_image
+from nlrn_tf.imaging.resize import imresize
 from nlrn_tf.imaging.samples import to_uint8
 from nlrn_tf.tasks.denoising import Denoising
 from nlrn_tf.tasks.super_resolution import SuperResolution
@@ -60,7 +61,8 @@ def test_super_resolution_shows_y(set5):
     settings = EvaluationSettings("Set5", scale=2)
     crop = Crop("0", 4, 4, 50)
     compare_crops(settings, [crop], set5 / "x.png", data_dir=set5, model=negative)
-    truth, bicubic = SuperResolution().pair(set5 / "Set5" / "0.png", 0, scale=2)
+    truth, small = SuperResolution().pair(set5 / "Set5" / "0.png", 0, scale=2)
+    bicubic = imresize(small, 2)
     picture = read_image(set5 / "x.png")
     for panel, image in zip(panels(picture, 0, 250), [bicubic, 1 - bicubic, truth], strict=True):
         np.testing.assert_array_equal(panel, enlarged(to_uint8(image), 4, 4, 50, 5))

@@ -14,12 +14,15 @@ def colour(height, width, seed=0):
 def test_sr_pair_crops_first_and_does_not_round_in_between(tmp_path):
     image = colour(13, 20)
     write_image(tmp_path / "image.png", image)
-    truth, bicubic = SuperResolution().pair(tmp_path / "image.png", 0, scale=3)
+    task = SuperResolution()
+    truth, small = task.pair(tmp_path / "image.png", 0, scale=3)
     np.testing.assert_array_equal(truth, rgb_to_y(image)[:12, :18])
-    assert bicubic.dtype == np.float32
-    assert bicubic.shape == (12, 18)
-    grid = bicubic * 255
-    assert np.abs(grid - np.rint(grid)).mean() > 0.1
+    bicubic = task.input_image(small, scale=3)
+    for each, shape in ((small, (4, 6)), (bicubic, (12, 18))):
+        assert each.dtype == np.float32
+        assert each.shape == shape
+        grid = each * 255
+        assert np.abs(grid - np.rint(grid)).mean() > 0.1
 
 
 def test_sr_pair_refuses_images_below_the_scale(tmp_path):
