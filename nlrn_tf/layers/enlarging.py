@@ -88,5 +88,6 @@ def _phase_weights(scale: int) -> np.ndarray:
 
 def _mirrored(size):
     """The numbers of the pixels of a row that is continued on both sides as in a mirror."""
-    places = ops.mod(ops.arange(-_REACH, size + _REACH), 2 * size)
+    # Two periods added: remainders of negative numbers are another thing in ONNX.
+    places = ops.mod(ops.arange(size + 2 * _REACH) + (4 * size - _REACH), 2 * size)
     return ops.minimum(places, 2 * size - 1 - places)

@@ -1,11 +1,12 @@
 """What the pipeline resizes, the pairs of super-resolution and shrunk images, by brute force."""
 
+import collections
 import itertools
 
 import numpy as np
 import pytest
 
-from nlrn_tf.data.pipeline import PipelineConfig
+from nlrn_tf.data.pipeline import PipelineConfig, make_dataset
 from nlrn_tf.imaging.resize import imresize
 from tests.support.pipeline import (
     find,
@@ -49,6 +50,59 @@ def test_sr_pairs_equal_degrading_the_whole_image(scale, tmp_path):
         assert errors[best] < 2e-6
         used.add(((y - best[0]) % scale, (x - best[1]) % scale))
     assert len(used) == scale**2
+
+
+@pytest.mark.parametrize("factors", [(1.0,), (0.8,)])
+def test_small_images_and_the_sub_pixels_of_their_scale(tmp_path, factors):
+    """What is known of an example is a patch of which its small image is the bicubic one."""
+    patch, scales = 12, (2, 3, 4)
+    images = {"a": random_image(160, 140, 1), "b": random_image(61, 180, 2)}
+    records = make_records(tmp_path, images, "y")
+    config = PipelineConfig(
+        "sr", 4, patch, scales=scales, upsample="after", scale_augmentation=factors
+    )
+    batches = make_dataset(records, config).unbatch().batch(240).take(1)
+    degraded, clean = next(batches.as_numpy_iterator())
+    assert degraded.shape == (240, patch, patch, 1)
+    assert clean.shape == (240, patch, patch, 4 + 9 + 16)
+    seen = collections.Counter()
+    for small, subpixels in zip(degraded[..., 0], clean, strict=True):
+        known = ~np.isnan(subpixels)
+        first, scale = {0: (0, 2), 4: (4, 3), 13: (13, 4)}[int(np.argmax(known[0, 0]))]
+        expected = np.zeros(29, bool)
+        expected[first : first + scale**2] = True
+        assert (known == expected).all()
+        truth = np.zeros((scale * patch, scale * patch), "float32")
+        for number in range(scale**2):
+            truth[number // scale :: scale, number % scale :: scale] = subpixels[
+                ..., first + number
+            ]
+        assert truth.min() >= 0
+        assert truth.max() <= 1
+        # The borders of the small image feel what lies around the patch.
+        inner = imresize(truth, 1 / scale)[2:-2, 2:-2]
+        np.testing.assert_allclose(small[2:-2, 2:-2], inner, atol=2e-6)
+        seen[scale] += 1
+    assert min(seen[scale] for scale in scales) > 50
+
+
+def test_borders_of_small_images_feel_the_real_pixels(tmp_path):
+    patch, scale = 8, 3
+    image = random_image(60, 54, 4)
+    records = make_records(tmp_path, {"one": image}, "y")
+    config = PipelineConfig("sr", 4, patch, scales=(scale,), upsample="after")
+    batches = make_dataset(records, config).unbatch().batch(60).take(1)
+    degraded, clean = next(batches.as_numpy_iterator())
+    margin = 2 * scale
+    padded = np.pad(image, margin, "symmetric").astype(np.float32) / 255
+    places = mirrored_patches(image, scale * patch)
+    for small, subpixels in zip(degraded[..., 0], clean, strict=True):
+        apart = subpixels.reshape(patch, patch, scale, scale).transpose(0, 2, 1, 3)
+        truth = np.round(255 * apart.reshape(scale * patch, scale * patch)).astype(np.uint8)
+        y, x, turn = find(truth, places)
+        size = scale * patch + 2 * margin
+        expected = imresize(padded[y : y + size, x : x + size], 1 / scale)[2:-2, 2:-2]
+        np.testing.assert_allclose(orientations(small)[turn], expected, atol=2e-6)
 
 
 def test_sr_mixes_its_scales(tmp_path):

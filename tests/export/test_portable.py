@@ -41,6 +41,35 @@ def test_onnx_restores_images_of_all_sizes(weights, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+def test_onnx_and_tflite_enlarge_by_one_scale(tmp_path):
+    config = {"task": "sr", "scales": (2, 3), "upsample": "after"}
+    weights = write_small_network(tmp_path / "small.keras", **config)
+    path = export_onnx(weights, tmp_path, scale=3)
+    assert path == tmp_path / "small_x3.onnx"
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    [output] = session.get_outputs()
+    assert output.shape == ["batch", "3 * height", "3 * width", 1]
+    model = load_model(weights)
+    for height, width in [(1, 5), (17, 31)]:
+        image = to_batch(photograph(height, width, 1))
+        expected = nlrn_tf.restore(model, image[0], scale=3)
+        [output] = session.run(["output"], {"inputs": image})
+        np.testing.assert_allclose(output[0], expected, atol=1e-5)
+    path = export_tflite(weights, tmp_path, (17, 31))
+    assert path == tmp_path / "small_x2_17x31.tflite"
+    restore = tf.lite.Interpreter(str(path)).get_signature_runner()
+    expected = nlrn_tf.restore(model, image[0], scale=2)
+    np.testing.assert_allclose(restore(inputs=image)["output"][0], expected, atol=1e-5)
+    with pytest.raises(NLRNError, match="scale 4: must be one of 2, 3"):
+        export_onnx(weights, tmp_path, scale=4)
+
+
+def test_a_scale_is_for_networks_that_enlarge(weights, tmp_path):
+    with pytest.raises(NLRNError, match="gets images of the size that it gives"):
+        export_onnx(weights, tmp_path, scale=2)
+
+
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 def test_tflite_restores_images_of_its_size(weights, tmp_path):
     path = export_tflite(weights, tmp_path / "exported", (17, 31))
     assert path == tmp_path / "exported" / "small_17x31.tflite"

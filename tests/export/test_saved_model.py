@@ -51,6 +51,13 @@ def enlarger(tmp_path_factory) -> Export:
     return export_small_network(tmp_path_factory.mktemp("sr"), task="sr", scales=(2, 3, 4))
 
 
+@pytest.fixture(scope="module")
+def small_enlarger(tmp_path_factory) -> Export:
+    """The same of a network that works on the small image."""
+    config = {"task": "sr", "scales": (2, 3, 4), "upsample": "after"}
+    return export_small_network(tmp_path_factory.mktemp("small"), **config)
+
+
 def _check_against_restore(export: Export, images: list[np.ndarray], scale: int | None = None):
     """Floats and, in one batch, files, in a fresh process without Keras and nlrn_tf."""
     extra = {} if scale is None else {"scale": np.int32(scale)}
@@ -120,6 +127,12 @@ def test_a_wrong_level_is_refused(denoiser, level):
 def test_super_resolution_equals_restore(enlarger, scale, large):
     images = [photograph(*size, channels) for size in [(1, 1), (17, 31)] for channels in (1, 3)]
     _check_against_restore(enlarger, [*images, photograph(*large, 1)], scale)
+
+
+@pytest.mark.parametrize(("scale", "large"), [(2, (600, 410)), (3, (15, 20)), (4, (15, 20))])
+def test_enlarging_the_result_equals_restore(small_enlarger, scale, large):
+    images = [photograph(*size, channels) for size in [(1, 1), (17, 31)] for channels in (1, 3)]
+    _check_against_restore(small_enlarger, [*images, photograph(*large, 1)], scale)
 
 
 def test_batches_and_noise_beyond_the_range(denoiser):

@@ -47,6 +47,17 @@ def test_each_weight_of_a_convolution_is_one_product_a_pixel_and_state(similarit
     assert multiply_adds(config, 2 * 45**2) - expected == 2 * attention
 
 
+def test_the_ends_of_a_network_that_enlarges_have_weights_for_each_sub_pixel():
+    sizes = {"filters": 6, "embedding_size": 3, "num_states": 4}
+    before, after = (
+        nlrn_tf.NLRNConfig(**sizes, scales=(2, 4), upsample=upsample)
+        for upsample in ("before", "after")
+    )
+    more = 9 * 6 * (4 + 16 - 1)
+    assert multiply_adds(after) - multiply_adds(before) == more
+    assert parameters(after)[0] - parameters(before)[0] == more + (4 + 16 - 1)
+
+
 def test_a_step_of_the_paper_takes_what_was_measured():
     """7.4 seconds at 225 GFLOP/s."""
     operations = training_operations(TrainingConfig(steps=1))

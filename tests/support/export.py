@@ -43,7 +43,9 @@ def write_small_network(path: Path, **config) -> Path:
         weight.assign(weight + rng.normal(0, 0.05, weight.shape))
     model.norm_in.moving_mean.assign([[120.0]])
     model.norm_in.moving_variance.assign([[3000.0]])
-    model.conv_out.kernel.assign(20 * model.conv_out.kernel)
+    for weight in model.conv_out.weights:
+        if weight.name == "kernel":
+            weight.assign(20 * weight)
     save_model(model, path)
     return path
 

@@ -32,6 +32,8 @@ def new_model(config, num_states=2, dtype="float32"):
             config.network.window_size,
             non_local_every=config.network.non_local_every,
             tied_weights=config.network.tied_weights,
+            upsample=config.network.upsample,
+            scales=config.network.scales,
         ),
         dtype=dtype,
     )
