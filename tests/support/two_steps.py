@@ -15,7 +15,9 @@ from nlrn_tf.training.step import TrainingStep
 
 folder = Path(sys.argv[1])
 data = np.load(folder / "data.npz")
-config = TrainingConfig()
+start = nlrn_tf.load_model(folder / "start.keras").config
+enlarging = {"task": "sr", "scales": start.scales, "upsample": start.upsample}
+config = TrainingConfig.of(**(enlarging if start.scales else {}))
 results = {}
 for unroll in (False, True):
     model = nlrn_tf.load_model(folder / "start.keras", unroll=unroll)

@@ -261,13 +261,19 @@ def test_bad_flags_and_data_end_with_one_line(photos, tmp_path):
         assert words in done.stderr
 
 
+@pytest.mark.parametrize("upsample", ["before", "after"])
 @pytest.mark.parametrize("backend", ["jax"])
-def test_another_backend_gives_the_same_output_and_first_updates(tmp_path, rng, backend):
+def test_another_backend_gives_the_same_output_and_first_updates(tmp_path, rng, backend, upsample):
     """From one weights file and one batch, two steps and a forward pass in windows."""
     pytest.importorskip(backend)
-    model = new_model(SMALL)
+    config, (degraded, clean) = SMALL, new_batch(rng)
+    if upsample == "after":
+        network = dataclasses.replace(SMALL.network, upsample=upsample)
+        config = dataclasses.replace(SMALL, task="sr", scales=(2, 3), network=network)
+        clean = rng.random((*clean.shape[:3], 13)).astype("float32")
+        clean[:2, ..., 4:] = clean[2:, ..., :4] = np.nan
+    model = new_model(config)
     nlrn_tf.weights.loading.save_model(model, tmp_path / "start.keras")
-    degraded, clean = new_batch(rng)
     image = rng.random((1, 20, 23, 1)).astype("float32")
     np.savez(tmp_path / "data.npz", degraded=degraded, clean=clean, image=image)
     script = ROOT / "tests" / "support" / "two_steps.py"
