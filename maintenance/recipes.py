@@ -18,7 +18,7 @@ STEPS = 1000
 
 _LEVELS = (10, 15, 15, 25, 25, 35, 35, 50, 50, 50, 50, 70, 70, 70)
 
-# A network that thousands of steps are enough for, in the proportions of flags/sr_lite.cfg.
+# A network that thousands of steps are enough for, in the proportions of the fast networks.
 _SHARED = {
     "filters": (64,),
     "embedding_size": (32,),

@@ -56,9 +56,9 @@ def default_tile_size(model: Model, memory: int | None = None) -> int:
 def predict(
     model: Model,
     image: np.ndarray,
-    *,
     tile_size: int | None = None,
     overlap: int | None = None,
+    *,
     scale: int | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> np.ndarray:

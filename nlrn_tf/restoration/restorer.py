@@ -6,25 +6,25 @@ says what it is for, and whether it enlarges (`upsample` "after").
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 
 import numpy as np
 
 from nlrn_tf.errors import NLRNError
-from nlrn_tf.imaging.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from nlrn_tf.imaging.filling import filled
 from nlrn_tf.imaging.opponent import is_grey
 from nlrn_tf.imaging.resize import imresize
 from nlrn_tf.imaging.samples import Levels, quantized, unit_range
 from nlrn_tf.restoration import colour
 from nlrn_tf.restoration.checks import checked_image
+from nlrn_tf.restoration.enlarging import enlarged_plane, enlarged_values, own_scale
 from nlrn_tf.restoration.inference import Model
 from nlrn_tf.restoration.planes import predict, predict_patches, self_ensemble
 from nlrn_tf.restoration.settings import COLOURS
 from nlrn_tf.settings import require
 from nlrn_tf.tasks.registry import task_of
-from nlrn_tf.tasks.super_resolution import AFTER, BEFORE
 from nlrn_tf.weights.level_choice import checked_level, scaled_to
 
 # Called now and then with the fraction of the work done since the last call.
@@ -154,7 +154,7 @@ class Restorer:
         """
         report = on_progress or _silent
         if self.scale is not None:
-            return self._enlarged(values, self.scale, report)
+            return enlarged_values(values, self.scale, lambda each: self.plane(each, report))
         if self.strength == 0:
             report(1.0)
             return np.asarray(values, np.float32)
@@ -183,7 +183,9 @@ class Restorer:
           NLRNError: as for `planes.predict`.
         """
         if self.scale is not None:
-            return self._enlarged_plane(image, self.scale, on_progress or _silent)
+            restore_plane = functools.partial(self._views, self.model, on_progress or _silent)
+            planes = enlarged_plane(image, self.scale, self.network_scale, restore_plane)
+            return self._blended(*planes)
         level = self._level if self.noise_sigma is not None else None
         restored = self._at_level(self.model, image, level, on_progress or _silent)
         return self._blended(image, restored)
@@ -202,11 +204,7 @@ class Restorer:
     @property
     def network_scale(self) -> int | None:
         """The factor by which the network itself enlarges; None for one that does not."""
-        config = getattr(self.model, "config", None)
-        if self.scale is None or getattr(config, "upsample", BEFORE) != AFTER:
-            return None
-        assert config is not None  # it has `upsample`
-        return min(scale for scale in config.scales if scale >= self.scale)
+        return own_scale(getattr(self.model, "config", None), self.scale)
 
     @property
     def _level(self) -> float | None:
@@ -257,7 +255,7 @@ class Restorer:
         config = getattr(model, "config", None)
         own = getattr(config, "noise_sigma", None)
         if level is None or own is None or (level == own and not centre):
-            return self._views(model, image, report)
+            return self._views(model, report, image)
         if level < UNSEEN_LEVEL:
             report(1.0)
             return np.asarray(image, np.float32)
@@ -267,58 +265,26 @@ class Restorer:
         )
         factor = np.float32(before / after)
         about = np.float32(centre * before / trained)
-        restored = (self._views(model, about + factor * image, report) - about) / factor
+        restored = (self._views(model, report, about + factor * image) - about) / factor
         if share_after == share_before:
             return restored
         return image + np.float32(share_after / share_before) * (restored - image)
 
     def _views(
-        self, model: Model, image: np.ndarray, report: OnProgress, scale: int | None = None
+        self, model: Model, report: OnProgress, image: np.ndarray, scale: int | None = None
     ) -> np.ndarray:
-        if not self.self_ensemble:
-            return self._view(model, image, report, scale)
-
-        def restored(view):
-            return self._view(model, view, _share(report, 1 / 8), scale)
-
-        return self_ensemble(restored, image)
+        part = _share(report, 1 / 8) if self.self_ensemble else report
+        view = functools.partial(self._view, model, part, scale)
+        return self_ensemble(view, image) if self.self_ensemble else view(image)
 
     def _view(
-        self, model: Model, image: np.ndarray, report: OnProgress, scale: int | None
+        self, model: Model, report: OnProgress, scale: int | None, image: np.ndarray
     ) -> np.ndarray:
         if self.protocol == "patches":
             sizes = (self.patch_size, self.stride)
             return predict_patches(model, image, *sizes, scale=scale, on_progress=report)
-        return predict(
-            model,
-            image,
-            tile_size=self.tile_size,
-            overlap=self.overlap,
-            scale=scale,
-            on_progress=report,
-        )
-
-    def _enlarged(self, values: np.ndarray, scale: float, report: OnProgress) -> np.ndarray:
-        """Float grey or RGB `[H, W, C]` enlarged: Y by the network, Cb and Cr bicubic."""
-        if values.shape[2] == 1:
-            return self._enlarged_plane(values[..., 0], scale, report)[..., None]
-        ycbcr = rgb_to_ycbcr(values)
-        luma = self._enlarged_plane(ycbcr[..., 0], scale, report)
-        return ycbcr_to_rgb(np.dstack([luma, imresize(ycbcr[..., 1:], scale)]))
-
-    def _enlarged_plane(self, image: np.ndarray, scale: float, report: OnProgress) -> np.ndarray:
-        """A plane `[H, W]` by the network, which gets it enlarged unless it enlarges itself.
-
-        One that does knows whole scales; for another its image at the next larger one is shrunk.
-        """
-        bicubic = imresize(image, scale)
-        if self.network_scale is None:
-            return self._blended(bicubic, self._views(self.model, bicubic, report))
-        enlarged = self._views(self.model, image, report, self.network_scale)
-        if self.network_scale != scale:
-            height, width = bicubic.shape
-            enlarged = imresize(enlarged, scale / self.network_scale)[:height, :width]
-        return self._blended(bicubic, enlarged)
+        tiles = (self.tile_size, self.overlap)
+        return predict(model, image, *tiles, scale=scale, on_progress=report)
 
     def _blended(self, before: np.ndarray, restored: np.ndarray) -> np.ndarray:
         if self.strength == 1:

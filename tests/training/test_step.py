@@ -16,21 +16,6 @@ from nlrn_tf.training.step import TrainingStep
 from tests.support.training import SMALL, arrays, new_batch, new_model
 
 
-def _enlarging(rng):
-    """A network that enlarges by 2 and 3, and a batch in which one image is known at each."""
-    config = dataclasses.replace(
-        SMALL,
-        task="sr",
-        scales=(2, 3),
-        network=dataclasses.replace(SMALL.network, upsample="after"),
-    )
-    model = new_model(config)
-    degraded = rng.random((2, 9, 9, 1)).astype("float32")
-    clean = rng.random((2, 9, 9, 13)).astype("float32")
-    clean[0, ..., 4:] = clean[1, ..., :4] = np.nan
-    return model, config, (degraded, clean)
-
-
 class TestStep:
     def test_first_update_is_adams(self, rng):
         """The first step of Adam moves each weight by the learning rate against the gradient."""
@@ -79,28 +64,6 @@ class TestStep:
         )
         error = (np.asarray(model(degraded, training=True)) - clean)[:, rows, rows]
         assert float(metrics["loss"]) == pytest.approx(0.5 * np.mean((255 * error) ** 2), rel=1e-4)
-
-    def test_of_sub_pixels_the_known_ones_count_each_image_alike(self, rng):
-        model, config, (degraded, clean) = _enlarging(rng)
-        _, metrics = TrainingStep(model, config)(
-            first_state(model, config), [(degraded, clean)], 1e-3
-        )
-        errors = np.square(255 * (np.asarray(model(degraded, training=True)) - clean))
-        each = [np.mean(error[~np.isnan(error)]) for error in errors]
-        assert float(metrics["loss"]) == pytest.approx(0.5 * np.mean(each), rel=1e-4)
-
-    def test_what_is_not_known_moves_nothing_and_a_broken_network_is_seen(self, rng):
-        model, config, (degraded, clean) = _enlarging(rng)
-        clean[1] = clean[0]  # nothing is known of scale 3
-        state = first_state(model, config)
-        after, metrics = TrainingStep(model, config)(state, [(degraded, clean)], 1e-3)
-        assert metrics["finite"] == 1
-        for name in ("x2/kernel", "x2/bias", "x3/kernel", "x3/bias"):
-            moment = np.abs(after["momentum"][f"conv_out/{name}"])
-            assert (moment.max() > 0) == name.startswith("x2"), name
-        state["trainable"]["conv_out/x2/bias"][:] = np.nan
-        _, metrics = TrainingStep(model, config)(state, [(degraded, clean)], 1e-3)
-        assert metrics["finite"] == 0
 
     def test_gradient_is_that_of_finite_differences(self, rng):
         """Moments after one step from zero are 0.1 times the clipped gradient."""

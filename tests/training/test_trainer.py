@@ -168,41 +168,6 @@ class TestRun:
         assert (found.task, found.scales, found.noise_sigma) == ("sr", (2, 3, 4), None)
         assert found.upsample == upsample
 
-    def test_growing_on_the_small_image_and_resuming_equals_an_uninterrupted_run(
-        self, photos, tmp_path
-    ):
-        network = dataclasses.replace(SMALL.network, upsample="after")
-        config = dataclasses.replace(
-            SMALL,
-            **{"task": "sr", "network": network, "steps": 6, "phase_ends": (0.5,)},
-            **{"filters": (6, 12), "embedding_size": (3, 6), "num_states": (1, 2)},
-        )
-        train(config, workdir=tmp_path / "whole", data_dir=photos)
-        shorter = dataclasses.replace(config, steps=4, phase_ends=(0.75,), lr_halvings=0)
-        longer = dataclasses.replace(config, lr_halvings=0)
-        for each, folder in ((longer, "one"), (shorter, "two"), (longer, "two")):
-            each = dataclasses.replace(each, lr_schedule="halving")
-            train(each, workdir=tmp_path / folder, data_dir=photos)
-        one, two = (
-            nlrn_tf.load_model(tmp_path / folder / "weights.keras") for folder in ("one", "two")
-        )
-        assert one.config.filters == 12
-        for ours, theirs in zip(one.get_weights(), two.get_weights(), strict=True):
-            np.testing.assert_allclose(ours, theirs, atol=1e-6)
-
-    def test_a_denoiser_enlarges_nothing(self):
-        network = dataclasses.replace(SMALL.network, upsample="after", scales=())
-        with pytest.raises(NLRNError, match="upsample=after is not allowed: give before"):
-            dataclasses.replace(SMALL, network=network)
-
-    def test_a_start_that_enlarges_elsewhere_is_refused(self, photos, tmp_path):
-        network = dataclasses.replace(SMALL.network, upsample="after")
-        config = dataclasses.replace(SMALL, task="sr", steps=1, network=network)
-        start = train(config, workdir=tmp_path / "a", data_dir=photos)
-        config = dataclasses.replace(SMALL, task="sr", steps=1)
-        with pytest.raises(NLRNError, match="upsample=after, but before is to be trained"):
-            train(config, workdir=tmp_path / "b", data_dir=photos, init_weights=str(start))
-
     def test_missing_validation_image_is_named(self, photos, tmp_path):
         config = dataclasses.replace(SMALL, validation_images=("photos/z",))
         with pytest.raises(NLRNError, match="photos/z"):
