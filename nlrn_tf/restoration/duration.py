@@ -27,8 +27,8 @@ Clock = Callable[[], float]
 # In seconds. Shorter work is not told of, and only for longer work something faster is named.
 SHORT, LONG = 20, 300
 
-# What is faster than packaged weights or a family of them, and nearly as good.
-_FASTER = {FULL: LITE, "sr": "sr_lite"}
+# What is faster than packaged weights or a family of them, and nearly as good; how many times.
+_FASTER = {FULL: (LITE, "6"), "sr": ("sr_lite", "tens of")}
 
 # Sides of what is measured, in pixels: at first, and at most where that took so little time that a
 # larger piece takes about MEASURED_SECONDS.
@@ -177,9 +177,10 @@ def faster_choices(settings: Choice, channels: int, chosen: str | None = None) -
     chosen = chosen or settings.network
     for network in (chosen, family_of(chosen)):
         if network in _FASTER:
-            # Chroma is restored by the faster one already.
-            times = " (6 times as fast)" if channels == 1 else ""
-            choices.append(f"--weights={_FASTER[network]}{times}")
+            faster, times = _FASTER[network]
+            # Chroma is denoised by the faster one already.
+            shown = f" ({times} times as fast)" if channels == 1 or network != FULL else ""
+            choices.append(f"--weights={faster}{shown}")
     return choices
 
 
