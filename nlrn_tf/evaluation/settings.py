@@ -84,7 +84,7 @@ class EvaluationSettings:
     weights: str | None = setting(
         None,
         "Packaged weights by name or family, or path of a .keras file; a denoiser is scaled to "
-        "the level. Default: denoise_s<noise_sigma> or the best at the level, or sr; "
+        "the level. Default: denoise_s<noise_sigma> or the best at the level, or sr_lite; "
         "for Table 5, table5.",
     )
     protocol: str = setting(

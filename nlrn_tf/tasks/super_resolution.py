@@ -122,8 +122,7 @@ class SuperResolution(Task):
         return "enlarging by " + ", ".join(map(str, config.scales))
 
     def default_weights(self, scale=None):
-        """The paper's network where it is scored, the fast one for people's images."""
-        return "sr" if scale in self.published_settings else "sr_lite"
+        return "sr_lite"
 
     def network(self, config):
         return {"scales": config.scales}

@@ -166,7 +166,8 @@ def test_defaults():
     assert (denoise.task, denoise.noise_sigma, denoise.scale) == ("denoise", 25, None)
     assert (denoise.weights, denoise.border) == ("denoise_s25", 0)
     sr = EvaluationSettings("Urban100")
-    assert (sr.task, sr.noise_sigma, sr.scale, sr.weights, sr.border) == ("sr", None, 2, "sr", 2)
+    assert (sr.task, sr.noise_sigma, sr.scale) == ("sr", None, 2)
+    assert (sr.weights, sr.border) == ("sr_lite", 2)
     assert EvaluationSettings("Urban100", noise_sigma=15).weights == "denoise_s15"
     assert EvaluationSettings("Set12", scale=3).task == "sr"
     assert EvaluationSettings("Set5", method="bicubic", weights="sr").weights is None

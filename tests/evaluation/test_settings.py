@@ -44,7 +44,7 @@ def test_all_stands_for_the_rows_of_the_paper(texts, expected):
 def test_each_row_has_its_own_weights():
     found = settings_for(dataset="all", noise_sigma="all")
     assert {s.weights for s in found if s.setting == 25} == {"denoise_s25"}
-    assert {s.weights for s in settings_for(dataset="table6")} == {"sr"}
+    assert {s.weights for s in settings_for(dataset="table6")} == {"sr_lite"}
 
 
 def test_table_5_has_weights_that_have_not_seen_its_images():
