@@ -125,8 +125,9 @@ class NLRNConfig:
             require(self, name, level is None or is_positive(level), "a number above 0")
         require(self, "scales", all(scale > 1 for scale in self.scales), "numbers above 1")
         if self.upsample == AFTER:
-            are_whole = all(is_count(scale, 2) for scale in self.scales)
-            require(self, "scales", are_whole, "whole numbers above 1 with upsample=after")
+            are_apart = len(set(self.scales)) == len(self.scales)
+            fits = are_apart and all(is_count(scale, 2) for scale in self.scales)
+            require(self, "scales", fits, "different whole numbers above 1 with upsample=after")
         object.__setattr__(self, "trained_on", tuple(self.trained_on))
 
     def to_dict(self) -> dict:

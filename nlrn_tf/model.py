@@ -21,6 +21,9 @@ GREY_LEVELS = 255.0
 class NLRN(keras.Model):
     """Predicts the clean image as the degraded one plus a residual (paper, section 4).
 
+    With `upsample` "after" it is the bicubically enlarged one plus a residual, and the recurrence
+    runs on the small one.
+
     The network works in grey levels 0..255, as the released one does, so that a new network,
     whose residual is of the order of one grey level, starts near the identity. The first and last
     convolution are done in float32 under any precision: a low precision would round the image.

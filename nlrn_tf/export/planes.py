@@ -72,8 +72,9 @@ def enlarge_plane(network: Network, plane: tf.Tensor, scale: tf.Tensor) -> tf.Te
     """
     height, width = tf.unstack(tf.shape(plane))
     subpixels = _restore_in_tiles(network, plane[None])[0]
-    smaller = [each**2 * tf.cast(each < scale, tf.int32) for each in network.scales]
-    first = tf.add_n(smaller)
+    counts = tf.constant(network.scales) ** 2
+    number = tf.argmax(tf.constant(network.scales) == scale)
+    first = tf.cumsum(counts, exclusive=True)[number]
     apart = tf.reshape(subpixels[..., first : first + scale**2], [height, width, scale, scale])
     return tf.reshape(tf.transpose(apart, [0, 2, 1, 3]), [height * scale, width * scale])
 

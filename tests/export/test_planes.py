@@ -64,6 +64,18 @@ def test_planes_are_restored_as_by_predict(shape, at_once, rng):
     np.testing.assert_allclose(restore(images), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(("scale", "first"), [(4, 0), (2, 16), (3, 20)])
+def test_a_scale_has_the_sub_pixels_in_its_place(scale, first):
+    def numbered(planes):
+        return planes + tf.range(16 + 4 + 9, dtype=tf.float32)
+
+    network = planes.Network(numbered, 512, scales=(4, 2, 3))
+    enlarge = tf.function(lambda plane, scale: planes.enlarge_plane(network, plane, scale))
+    expected = np.tile(first + np.arange(scale**2).reshape(scale, scale), (5, 7))
+    found = enlarge(tf.zeros([5, 7]), tf.constant(scale))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_small_planes_go_together():
     sizes = {(43, 43): 141, (512, 512): 1, (4000, 4000): 1, (512, 256): 2}
     for (height, width), count in sizes.items():

@@ -12,6 +12,7 @@ from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.imaging.resize import imresize
 from nlrn_tf.layers.enlarging import SubpixelConv, bicubic_subpixels, shuffled
+from nlrn_tf.weights.loading import save_model
 
 SIZES = {"filters": 6, "embedding_size": 3, "num_states": 2, "window_size": 5}
 CONFIG = NLRNConfig(**SIZES, scales=(2, 3, 4), upsample="after")
@@ -96,7 +97,7 @@ def test_in_training_it_gives_the_sub_pixels_and_moves_its_statistics(rng):
 
 def test_a_saved_network_is_the_same(tmp_path, rng):
     model = _randomized(CONFIG)
-    nlrn_tf.weights.loading.save_model(model, tmp_path / "x.keras")
+    save_model(model, tmp_path / "x.keras")
     loaded = nlrn_tf.load_model(tmp_path / "x.keras")
     assert loaded.config.upsample == "after"
     images = rng.random((1, 6, 5, 1)).astype("float32")
@@ -107,7 +108,8 @@ def test_a_saved_network_is_the_same(tmp_path, rng):
 def test_settings_that_do_not_fit_are_refused():
     with pytest.raises(NLRNError, match="upsample=after: is for networks with scales"):
         nlrn_tf.NLRN(NLRNConfig(upsample="after"))
-    with pytest.raises(NLRNError, match=r"scales=2,2\.5 is not allowed: give whole numbers"):
-        NLRNConfig(upsample="after", scales=(2, 2.5))
+    for scales in ((2, 2.5), (2, 3, 2)):
+        with pytest.raises(NLRNError, match="is not allowed: give different whole numbers"):
+            NLRNConfig(upsample="after", scales=scales)
     with pytest.raises(NLRNError, match="upsample=between is not allowed"):
         NLRNConfig(upsample="between")
