@@ -251,7 +251,7 @@ def test_validation_images_are_held_out_of_the_training_images(configs):
         folders = {image.rpartition("/")[0] for image in config.validation_images}
         assert folders
         assert folders <= set(config.sources), name
-        if name != "smoke":
+        if name not in ("smoke", "sr_lite"):  # the latter holds out those of gpu/sr.cfg
             assert len(set(config.validation_images)) == 10
 
 
