@@ -1,4 +1,4 @@
-"""benchmarks/attention.py and benchmarks/restoration.py, at small sizes."""
+"""benchmarks/attention.py, restoration.py and enlarging.py, at small sizes."""
 
 import json
 import math
@@ -43,6 +43,23 @@ def test_attention(tmp_path):
     for row in rows:  # 2 N q^2 (L + C)
         assert row["GFLOP/s"] * row["seconds"] == pytest.approx(2 * 40**2 * 9**2 * 192 / 1e9)
         assert row["share"] == pytest.approx(row["GFLOP/s"] / row["matrices GFLOP/s"])
+
+
+def test_enlarging(tmp_path):
+    sizes = (8, 4, 2, 9)
+    for upsample in ("before", "after"):
+        keras.utils.set_random_seed(0)
+        config = NLRNConfig(*sizes, task="sr", scales=(2, 3), upsample=upsample)
+        save_model(NLRN(config), tmp_path / f"{upsample}.keras")
+    weights = [str(tmp_path / f"{name}.keras") for name in ("before", "after")]
+    arguments = (f"--weights={','.join(weights)}", "--scales=2,3", "--side=50", "--turns=1")
+    rows, settings = rows_of(tmp_path, "enlarging", *arguments, "--precision=float32")
+    assert (settings["side"], settings["precision"]) == (50, "float32")
+    cases = [(row["scale"], row["weights"]) for row in rows]
+    assert cases == [(scale, name) for scale in (2, 3) for name in weights]
+    for first, second in (rows[:2], rows[2:]):
+        assert first["times"] == 1
+        assert second["times"] == pytest.approx(first["s/MP"] / second["s/MP"])
 
 
 def test_restoration(tmp_path):
