@@ -77,6 +77,11 @@ def test_a_start_that_enlarges_elsewhere_is_refused(photos, tmp_path):
     network = dataclasses.replace(SMALL.network, upsample="after")
     config = dataclasses.replace(SMALL, task="sr", steps=1, network=network)
     start = train(config, workdir=tmp_path / "a", data_dir=photos)
-    config = dataclasses.replace(SMALL, task="sr", steps=1)
-    with pytest.raises(NLRNError, match="upsample=after, but before is to be trained"):
-        train(config, workdir=tmp_path / "b", data_dir=photos, init_weights=str(start))
+    other_scales = dataclasses.replace(config, scales=(2, 3))
+    before = dataclasses.replace(SMALL, task="sr", steps=1)
+    for other, words in (
+        (before, "upsample=after, but before is to be trained"),
+        (other_scales, r"scales=\(2, 3, 4\), but \(2, 3\) is to be trained"),
+    ):
+        with pytest.raises(NLRNError, match=words):
+            train(other, workdir=tmp_path / "b", data_dir=photos, init_weights=str(start))
