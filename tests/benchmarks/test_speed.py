@@ -45,6 +45,7 @@ def test_attention(tmp_path):
         assert row["share"] == pytest.approx(row["GFLOP/s"] / row["matrices GFLOP/s"])
 
 
+@pytest.mark.slow
 def test_enlarging(tmp_path):
     sizes = (8, 4, 2, 9)
     for upsample in ("before", "after"):

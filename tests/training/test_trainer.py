@@ -226,7 +226,7 @@ def test_bad_flags_and_data_end_with_one_line(photos, tmp_path):
         assert words in done.stderr
 
 
-@pytest.mark.parametrize("upsample", ["before", "after"])
+@pytest.mark.parametrize("upsample", ["before", pytest.param("after", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("backend", ["jax"])
 def test_another_backend_gives_the_same_output_and_first_updates(tmp_path, rng, backend, upsample):
     """From one weights file and one batch, two steps and a forward pass in windows."""
