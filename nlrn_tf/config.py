@@ -130,6 +130,11 @@ class NLRNConfig:
             require(self, "scales", fits, "different whole numbers above 1 with upsample=after")
         object.__setattr__(self, "trained_on", tuple(self.trained_on))
 
+    @property
+    def own_scales(self) -> tuple[int, ...]:
+        """The factors that the network itself enlarges by; empty where it keeps the size."""
+        return self.scales if self.upsample == AFTER else ()
+
     def to_dict(self) -> dict:
         """The configuration as JSON types; `NLRNConfig(**config.to_dict())` gives it back."""
         lists = {name: list(getattr(self, name)) for name in ("scales", "trained_on")}

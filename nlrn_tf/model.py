@@ -80,7 +80,7 @@ class NLRN(keras.Model):
         """
         images = ops.cast(images, "float32")
         features = self._features(images, training)
-        if self.config.upsample != AFTER:
+        if not self.config.own_scales:
             return images + self.conv_out(features) / GREY_LEVELS
         if training:
             return self._subpixels(images, features, self.config.scales)

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from nlrn_tf.imaging.resize import KERNEL_REACH, resize_bicubic
+from nlrn_tf.imaging.bicubic import KERNEL_REACH
+from nlrn_tf.imaging.resize import resize_bicubic
 
 
 class StoredImage(NamedTuple):

@@ -16,7 +16,6 @@ from nlrn_tf import backend
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.files import write_bytes
 from nlrn_tf.model import NLRN
-from nlrn_tf.tasks.super_resolution import AFTER
 from nlrn_tf.weights.loading import load_model
 from nlrn_tf.weights.manifest import find_weights
 
@@ -111,14 +110,14 @@ class _Plane(tf.Module):
 
 def _checked_scale(model: NLRN, scale: int | None, weights: str | os.PathLike) -> int | None:
     """The scale that a network enlarges by; None for one that does not."""
-    if model.config.upsample != AFTER:
+    scales = model.config.own_scales
+    if not scales:
         if scale is not None:
             raise NLRNError(
                 f"scale {scale}: the network of '{weights}' gets images of the size that it gives; "
                 "leave it out"
             )
         return None
-    scales = model.config.scales
     if scale is not None and scale not in scales:
         allowed = ", ".join(map(str, scales))
         raise NLRNError(f"scale {scale}: must be one of {allowed} for the weights '{weights}'")

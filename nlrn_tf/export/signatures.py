@@ -14,7 +14,6 @@ from nlrn_tf.restoration.checks import FLOAT_RANGE
 from nlrn_tf.restoration.colour import companions
 from nlrn_tf.restoration.planes import SMALLEST_MEMORY, default_tile_size
 from nlrn_tf.tasks.registry import task_of
-from nlrn_tf.tasks.super_resolution import AFTER
 from nlrn_tf.weights.level_choice import MAX_LEVEL
 
 FLOAT_SIGNATURE = "serving_default"
@@ -69,9 +68,9 @@ class ServedModel(tf.Module):
         """
         self._weights += [weight.value for weight in model.weights]
         planes = tf.TensorSpec([None, None, None, 1], tf.float32)
-        enlarges = model.config.upsample == AFTER
+        scales = model.config.own_scales
         function = tf.function(
-            lambda planes: model.subpixels(planes) if enlarges else model(planes),
+            lambda planes: model.subpixels(planes) if scales else model(planes),
             input_signature=[planes],
             autograph=False,
             experimental_attributes={"_noinline": True},
@@ -82,7 +81,7 @@ class ServedModel(tf.Module):
             default_tile_size(model, SMALLEST_MEMORY),
             own,
             model.config.trained_sigma or own,
-            model.config.scales if enlarges else (),
+            scales,
         )
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:

@@ -11,11 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.imaging.bicubic import cubic
 
 EDGES = ("mirror", "replicate")
-
-# The bicubic kernel reaches 2 pixels of the coarser grid to either side.
-KERNEL_REACH = 2
 
 
 def crop_to_multiple(image: np.ndarray, multiple: int) -> np.ndarray:
@@ -116,17 +114,9 @@ def _taps(size: tf.Tensor, scale: float | tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     centres = (tf.range(count, dtype=tf.float64) + 0.5) / scale - 0.5
     first = tf.math.floor(centres - 2 / shrink) + 1
     taps = first[:, None] + tf.range(tf.math.ceil(4 / shrink), dtype=tf.float64)
-    weights = _cubic(shrink * (centres[:, None] - taps))
+    weights = cubic(shrink * (centres[:, None] - taps), tf.where)
     weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
     return tf.cast(taps, tf.int32), tf.cast(weights, tf.float32)
-
-
-def _cubic(x: tf.Tensor) -> tf.Tensor:
-    """Keys' cubic convolution kernel with a = -0.5 (Keys 1981, equation 15)."""
-    x = tf.abs(x)
-    near = (1.5 * x - 2.5) * x * x + 1
-    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return tf.where(x <= 1, near, tf.where(x <= 2, far, 0.0))
 
 
 def _to_uint8_range(images: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-_REACH = 2  # of the bicubic kernel, in pixels of the small image
+from nlrn_tf.imaging.bicubic import KERNEL_REACH, cubic
 
 
 @keras.saving.register_keras_serializable("nlrn_tf")
@@ -79,15 +79,12 @@ def shuffled(subpixels, scale: int):
 def _phase_weights(scale: int) -> np.ndarray:
     """What each of five pixels in a row gives to the sub-pixels of the middle one: `[5, scale]`."""
     places = (np.arange(scale) + 0.5) / scale - 0.5
-    distances = np.abs(places - np.arange(-_REACH, _REACH + 1)[:, None])
-    # Keys' cubic convolution kernel with a = -0.5 (Keys 1981, equation 15).
-    near = (1.5 * distances - 2.5) * distances**2 + 1
-    far = ((-0.5 * distances + 2.5) * distances - 4) * distances + 2
-    return np.where(distances <= 1, near, np.where(distances <= 2, far, 0)).astype("float32")
+    taps = np.arange(-KERNEL_REACH, KERNEL_REACH + 1)[:, None]
+    return cubic(places - taps, np.where).astype("float32")
 
 
 def _mirrored(size):
     """The numbers of the pixels of a row that is continued on both sides as in a mirror."""
     # Two periods added: remainders of negative numbers are another thing in ONNX.
-    places = ops.mod(ops.arange(size + 2 * _REACH) + (4 * size - _REACH), 2 * size)
+    places = ops.mod(ops.arange(size + 2 * KERNEL_REACH) + (4 * size - KERNEL_REACH), 2 * size)
     return ops.minimum(places, 2 * size - 1 - places)

@@ -3,6 +3,7 @@
 `H, W` pixels, `C` channels; sizes of enlarged images are `scale` times those, rounded up.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,14 +11,12 @@ import numpy as np
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.imaging.colour import rgb_to_ycbcr, ycbcr_to_rgb
 from nlrn_tf.imaging.resize import imresize
-from nlrn_tf.tasks.super_resolution import AFTER, BEFORE
 
 
 def own_scale(config: NLRNConfig | None, scale: float | None) -> int | None:
     """The factor by which a network itself enlarges, to enlarge by `scale`; None if it does not."""
-    if config is None or scale is None or getattr(config, "upsample", BEFORE) != AFTER:
-        return None
-    return min(each for each in config.scales if each >= scale)
+    scales = () if scale is None else getattr(config, "own_scales", ())
+    return min((each for each in scales if each >= scale), default=None)
 
 
 def enlarged_plane(
@@ -25,8 +24,8 @@ def enlarged_plane(
     scale: float,
     own: int | None,
     restore: Callable[[np.ndarray, int | None], np.ndarray],
-) -> tuple[np.ndarray, np.ndarray]:
-    """A plane enlarged bicubically, and by a network.
+) -> np.ndarray:
+    """A plane enlarged by a network.
 
     Args:
       image: float `[H, W]`.
@@ -36,16 +35,15 @@ def enlarged_plane(
       restore: applies the network to a plane, to enlarge it by a factor.
 
     Returns:
-      Both float32 and of one size; not clipped.
+      float32, not clipped.
     """
-    bicubic = imresize(image, scale)
     if own is None:
-        return bicubic, restore(bicubic, None)
+        return restore(imresize(image, scale), None)
     enlarged = restore(image, own)
-    if own != scale:
-        height, width = bicubic.shape
-        enlarged = imresize(enlarged, scale / own)[:height, :width]
-    return bicubic, enlarged
+    if own == scale:
+        return enlarged
+    height, width = (math.ceil(scale * side) for side in image.shape)
+    return imresize(enlarged, scale / own)[:height, :width]
 
 
 def enlarged_values(

@@ -184,8 +184,10 @@ class Restorer:
         """
         if self.scale is not None:
             restore_plane = functools.partial(self._views, self.model, on_progress or _silent)
-            planes = enlarged_plane(image, self.scale, self.network_scale, restore_plane)
-            return self._blended(*planes)
+            enlarged = enlarged_plane(image, self.scale, self.network_scale, restore_plane)
+            if self.strength == 1:
+                return enlarged
+            return self._blended(imresize(image, self.scale), enlarged)
         level = self._level if self.noise_sigma is not None else None
         restored = self._at_level(self.model, image, level, on_progress or _silent)
         return self._blended(image, restored)
@@ -283,8 +285,7 @@ class Restorer:
         if self.protocol == "patches":
             sizes = (self.patch_size, self.stride)
             return predict_patches(model, image, *sizes, scale=scale, on_progress=report)
-        tiles = (self.tile_size, self.overlap)
-        return predict(model, image, *tiles, scale=scale, on_progress=report)
+        return predict(model, image, self.tile_size, self.overlap, scale=scale, on_progress=report)
 
     def _blended(self, before: np.ndarray, restored: np.ndarray) -> np.ndarray:
         if self.strength == 1:

@@ -5,7 +5,6 @@ import math
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.layers.similarity import similarity_of
 from nlrn_tf.model import NLRN
-from nlrn_tf.tasks.super_resolution import AFTER
 from nlrn_tf.training.settings import TrainingConfig
 
 # A step computes the gradients of the weights and of the features besides the output, each of
@@ -39,8 +38,7 @@ def multiply_adds(config: NLRNConfig, neighbours: int | None = None) -> int:
     embeddings = similarity.has_theta + similarity.has_phi
     module = channels * (embeddings * config.embedding_size + channels)
     module += neighbours * (similarity.inner_size(config) + channels)
-    enlarges = config.upsample == AFTER
-    outputs = sum(scale**2 for scale in config.scales) if enlarges else 1
+    outputs = sum(scale**2 for scale in config.own_scales) or 1
     ends = 9 * channels * (1 + outputs)
     residual_blocks = config.num_states * 2 * 9 * channels**2
     return ends + residual_blocks + _states_with_module(config) * module

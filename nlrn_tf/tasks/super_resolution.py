@@ -3,6 +3,7 @@
 import math
 
 from nlrn_tf.errors import NLRNError
+from nlrn_tf.imaging.bicubic import KERNEL_REACH
 from nlrn_tf.imaging.colour import rgb_to_y
 from nlrn_tf.imaging.eight_bits import read_8_bits
 from nlrn_tf.imaging.samples import unit_range
@@ -82,13 +83,11 @@ class SuperResolution(Task):
     def example(self, take, draws, noise_seed, config):
         import tensorflow as tf
 
-        from nlrn_tf.imaging.resize import KERNEL_REACH
-
         patch = config.patch_size
         number = draws.below(len(config.scales))
-        scale = tf.constant(config.scales, tf.int64)[number]
         if config.upsample == AFTER:
             return _small_example(take, number, patch, config.scales)
+        scale = tf.constant(config.scales, tf.int64)[number]
         # Down and up again, a pixel depends on others up to 2 LR pixels away, twice. The patch
         # may start at any position relative to the LR grid.
         margin = 2 * KERNEL_REACH * scale
@@ -179,7 +178,7 @@ def _small_example(take, number, patch, scales):
     """
     import tensorflow as tf
 
-    from nlrn_tf.imaging.resize import KERNEL_REACH, resize_bicubic
+    from nlrn_tf.imaging.resize import resize_bicubic
 
     scale = tf.constant(scales, tf.int64)[number]
     margin = KERNEL_REACH * scale

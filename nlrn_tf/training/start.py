@@ -10,7 +10,6 @@ from nlrn_tf.config import NLRNConfig
 from nlrn_tf.errors import NLRNError
 from nlrn_tf.model import NLRN
 from nlrn_tf.storage.reading import reading
-from nlrn_tf.tasks.super_resolution import AFTER
 from nlrn_tf.training.checkpoint import (
     PROBLEM,
     REMEDY,
@@ -109,7 +108,7 @@ def _initialize_by_xavier(model: NLRN, seed: int) -> None:
 def _require_a_start(found: NLRNConfig, trained: NLRNConfig, path: str) -> None:
     """Refuses weights of a network that training cannot make that of its first phase."""
     # Of a network that enlarges, each scale has weights.
-    fixed = (*_FIXED_BY_WEIGHTS, *(["scales"] if trained.upsample == AFTER else []))
+    fixed = (*_FIXED_BY_WEIGHTS, *(["scales"] if trained.own_scales else []))
     for name in fixed:
         wanted, there = getattr(trained, name), getattr(found, name)
         # The module may look around in other states than before, but not appear; weights that all

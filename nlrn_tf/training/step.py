@@ -10,7 +10,6 @@ from keras import ops
 
 from nlrn_tf import backend
 from nlrn_tf.model import GREY_LEVELS, NLRN
-from nlrn_tf.tasks.super_resolution import AFTER
 from nlrn_tf.training.settings import TrainingConfig
 from nlrn_tf.training.state import variables_of
 from nlrn_tf.weights.shapes import is_of_norm
@@ -83,7 +82,7 @@ class TrainingStep:
     def _mean_square(self, restored, clean):
         """The mean squared error in grey levels of the known pixels, each image alike."""
         error = GREY_LEVELS * _central(restored - clean, self._config.loss_center)
-        if self._config.network.upsample != AFTER:
+        if not self._config.network.own_scales:
             return ops.mean(ops.square(error))
         known = ops.logical_not(ops.isnan(_central(clean, self._config.loss_center)))
         squares = ops.sum(ops.square(ops.where(known, error, 0.0)), axis=(1, 2, 3))

@@ -2,7 +2,6 @@
 
 from nlrn_tf.config import NLRNConfig
 from nlrn_tf.layers.similarity import similarity_of
-from nlrn_tf.tasks.super_resolution import AFTER
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -18,10 +17,8 @@ def weight_shapes(config: NLRNConfig) -> Shapes:
         **_norm("norm_in", 1, 1),
         **_norm("norm_out", 1, filters),
     }
-    outputs = {"conv_out": 1}
-    if config.upsample == AFTER:
-        outputs = {f"conv_out/x{scale}": scale**2 for scale in config.scales}
-    for name, channels in outputs.items():
+    outputs = {f"conv_out/x{scale}": scale**2 for scale in config.own_scales}
+    for name, channels in (outputs or {"conv_out": 1}).items():
         shapes |= _convolution(name, (), 3, filters, channels)
     for norm in ("norm_non_local", "norm_a", "norm_b"):
         shapes |= _norm(f"recurrent/{norm}", states, filters)
